@@ -1,0 +1,1 @@
+"""A frame and its graph: keys and units, neighbour list, file formats."""

@@ -1,0 +1,1 @@
+"""From frames to batches: catalogue, checks, splits, statistics, samplers, data module."""

@@ -1,0 +1,1 @@
+"""Contract tests that every model of the package has to pass."""

@@ -1,0 +1,1 @@
+"""The one Lightning module with its loss, metrics, schedules and callbacks."""
