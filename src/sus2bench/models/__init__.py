@@ -1,0 +1,1 @@
+"""Architectures: one file or folder each; `potential.py` turns their site energies into E, F, stress."""

@@ -1,0 +1,225 @@
+"""The potential: site energies of any model to total energy, forces, virial and stress.
+
+One autograd pass with respect to the edge vectors g_e = dE/dr_e gives everything (spec section 5):
+forces are sums of g over the edges of an atom, and the strain derivative of the energy is
+W = sum_e g_e (x) r_e, because a homogeneous strain maps every edge vector alike. This equals the
+derivative with respect to positions and a symmetric strain, and is cheaper.
+"""
+
+import copy
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from sus2bench.atoms.frame import edge_vectors
+from sus2bench.models.atomic_energies import AtomicEnergies
+from sus2bench.models.base import SiteEnergyModel
+from sus2bench.models.zbl import ZBL
+
+if TYPE_CHECKING:
+    from sus2bench.interfaces.calculator import FrameCalculator
+
+PAYLOAD_FORMAT = "sus2bench-potential"
+PAYLOAD_VERSION = 1
+
+
+class Prediction(NamedTuple):
+    """What a potential says of a batch of B frames with N atoms."""
+
+    energy: Tensor
+    """(B,) float64, eV."""
+    forces: Tensor | None
+    """(N, 3) eV/Å."""
+    stress: Tensor | None
+    """(B, 3, 3) eV/Å^3, ASE's sign; NaN where the cell has no volume."""
+    virial: Tensor | None
+    """(B, 3, 3) eV, sum over edges of dE/dr (x) r = stress times volume."""
+    site_energies: Tensor
+    """(N,) float64, eV, with E0."""
+
+
+class Potential(nn.Module):
+    """A model with its atomic energies: frames in, energies, forces and stresses out.
+
+    Args:
+        model: site energies as a function of edge vectors and elements.
+        atomic_energies: E0 in eV by chemical symbol; zero where not given.
+        energy_scale: factor on the model's output (eV per unit of output).
+        zbl: short-range pair repulsion that is added, or None.
+    """
+
+    def __init__(
+        self,
+        model: SiteEnergyModel,
+        atomic_energies: Mapping[str, float] | None = None,
+        *,
+        energy_scale: float = 1.0,
+        zbl: ZBL | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.atomic_energies = AtomicEnergies(model.symbols, atomic_energies)
+        self.atomic_energies.scale.fill_(energy_scale)
+        self.zbl = zbl
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Chemical symbols in type order."""
+        return self.model.symbols
+
+    @property
+    def cutoff(self) -> float:
+        """Radius of the neighbour list that is needed, Å."""
+        return max(self.model.cutoff, self.zbl.cutoff) if self.zbl else self.model.cutoff
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type in which the model computes."""
+        return next(self.model.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.atomic_energies.values.device
+
+    def forward(self, frame: Data, *, forces: bool = True, stress: bool = True) -> Prediction:
+        """Predicts a frame or a batch of frames.
+
+        Forces can be differentiated again (with respect to parameters) in training mode with
+        gradients enabled; otherwise no graph is kept. Works under `torch.no_grad`.
+
+        Raises:
+            ValueError: the frame has an element the model does not know.
+        """
+        types = self._types(frame)
+        differentiable = self.training and torch.is_grad_enabled()
+        with torch.set_grad_enabled(differentiable or forces or stress):
+            graph = copy.copy(frame)
+            vectors = edge_vectors(frame).detach().to(self.dtype)
+            graph.edge_vectors = vectors.requires_grad_(forces or stress)
+            batch, frames = _frame_of_atom(frame)
+            site = self.atomic_energies(self.model(graph), types)
+            if self.zbl is not None:
+                site = site + self.zbl(graph)
+            energy = site.new_zeros(frames).index_add(0, batch, site)
+            gradient = (
+                _edge_gradient(energy, vectors, differentiable) if forces or stress else None
+            )
+        if not differentiable:
+            energy, site = energy.detach(), site.detach()
+        if gradient is None:
+            return Prediction(energy, None, None, None, site)
+        virial = _virial(gradient, vectors.detach(), batch[frame.edge_index[1]], frames)
+        volume = torch.linalg.det(frame.cell).abs().view(-1, 1, 1)
+        return Prediction(
+            energy,
+            _forces(gradient, frame.edge_index, len(types)) if forces else None,
+            virial / torch.where(volume > 0, volume, torch.nan).to(virial.dtype)
+            if stress
+            else None,
+            virial if stress else None,
+            site,
+        )
+
+    def _types(self, frame: Data) -> Tensor:
+        types = self.model.types(frame.atomic_numbers)
+        if bool((types < 0).any()):
+            from ase.data import chemical_symbols
+
+            unknown = sorted(set(frame.atomic_numbers[types < 0].tolist()))
+            raise ValueError(
+                f"the frame contains {[chemical_symbols[z] for z in unknown]}, but this potential "
+                f"knows only {list(self.species)}"
+            )
+        return types
+
+    def calculator(self) -> "FrameCalculator":
+        """An ASE calculator with energy, energies, forces and stress."""
+        from sus2bench.interfaces.calculator import FrameCalculator
+
+        return FrameCalculator(self.eval(), self.cutoff)
+
+    def to_payload(self) -> dict[str, Any]:
+        """Everything needed to rebuild the potential, as tensors and plain data."""
+        model_class = type(self.model)
+        return {
+            "format": PAYLOAD_FORMAT,
+            "version": PAYLOAD_VERSION,
+            "model": {
+                "target": f"{model_class.__module__}.{model_class.__qualname__}",
+                "hyperparameters": self.model.hyperparameters(),
+            },
+            "zbl": self.zbl.hyperparameters() if self.zbl else None,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "state_dict": {name: t.detach().clone() for name, t in self.state_dict().items()},
+        }
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> "Potential":
+        """Rebuilds a potential from `to_payload`.
+
+        Raises:
+            ValueError: the payload is not one, is of a newer version, or names a class that is no
+                `SiteEnergyModel`.
+        """
+        if payload.get("format") != PAYLOAD_FORMAT:
+            raise ValueError("this is not a sus2bench potential: the field 'format' is missing")
+        if payload["version"] > PAYLOAD_VERSION:
+            raise ValueError(
+                f"the potential was written in format version {payload['version']}, this "
+                f"installation reads up to {PAYLOAD_VERSION}: upgrade sus2bench"
+            )
+        model = _model_class(payload["model"]["target"])(**payload["model"]["hyperparameters"])
+        zbl = ZBL(**payload["zbl"]) if payload["zbl"] is not None else None
+        potential = cls(model, zbl=zbl)
+        potential.to(getattr(torch, payload["dtype"]))
+        potential.load_state_dict(payload["state_dict"])
+        return potential
+
+
+def _model_class(target: str) -> type[SiteEnergyModel]:
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"the potential needs {target}, which cannot be imported ({error}); install the "
+            "package that has this architecture"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, SiteEnergyModel)):
+        raise ValueError(f"{target} is not a SiteEnergyModel: refusing to call it")
+    return found
+
+
+def _frame_of_atom(frame: Data) -> tuple[Tensor, int]:
+    """Frame index of each atom (N,) and the number of frames."""
+    batch = getattr(frame, "batch", None)
+    if batch is None:
+        return torch.zeros_like(frame.atomic_numbers), 1
+    return batch, frame.cell.shape[0]
+
+
+def _edge_gradient(energy: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:
+    """The gradient of the summed energy with respect to the edge vectors (E, 3)."""
+    if not energy.requires_grad:
+        return torch.zeros_like(vectors)
+    (gradient,) = torch.autograd.grad(
+        energy.sum(), vectors, create_graph=differentiable, materialize_grads=True
+    )
+    return gradient
+
+
+def _forces(gradient: Tensor, edge_index: Tensor, atoms: int) -> Tensor:
+    """F_i = sum of g over edges centred at i minus sum of g over edges that end at i."""
+    forces = gradient.new_zeros(atoms, 3).index_add(0, edge_index[1], gradient)
+    return forces.index_add(0, edge_index[0], gradient, alpha=-1)
+
+
+def _virial(gradient: Tensor, vectors: Tensor, frame_of_edge: Tensor, frames: int) -> Tensor:
+    """W = sum over edges of g (x) r, (B, 3, 3), eV."""
+    outer = gradient.unsqueeze(2) * vectors.unsqueeze(1)
+    return outer.new_zeros(frames, 3, 3).index_add(0, frame_of_edge, outer)
