@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +178,7 @@ def compositions(rank: int) -> list[tuple[int, int, int]]:
 
 
 def evaluate(table: ContractionTable, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scalars of a table by its definition, product after product (the reference, not the fast way).
+    """Scalars of a table by its definition, product after product; plain rather than fast.
 
     Args:
         table: the contractions.
@@ -200,9 +200,10 @@ def evaluate(table: ContractionTable, moments: NDArray[np.float64]) -> NDArray[n
     return values[..., list(table.mapping)]
 
 
-def _rows[Row: (BasicMoment, Product)](
-    kind: type[Row], entries: Iterable[Sequence[int]], field: str
-) -> tuple[Row, ...]:
+_Row = TypeVar("_Row", BasicMoment, Product)
+
+
+def _rows(kind: type[_Row], entries: Iterable[Sequence[int]], field: str) -> tuple[_Row, ...]:
     """The entries of a list of quadruples as named tuples."""
     rows = []
     for position, entry in enumerate(entries):
