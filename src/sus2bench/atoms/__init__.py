@@ -1,1 +1,1 @@
-"""A frame and its graph: keys and units, neighbour list, file formats."""
+"""Frames of atoms: labels, units, neighbour graphs, and the files they come from."""
