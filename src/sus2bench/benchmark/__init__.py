@@ -1,0 +1,1 @@
+"""Runs and what they leave: accuracy, parameter counts, speed, records and tables."""

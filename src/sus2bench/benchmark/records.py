@@ -1,0 +1,177 @@
+"""The record: the one JSON file a run leaves, its schema, and reading and writing it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from sus2bench.benchmark import provenance
+
+SCHEMA_VERSION = 1
+FILE_NAME = "record.json"
+
+Record = dict[str, Any]
+
+# Endings of metric names and what they are measured in; the longest that fits is meant.
+_UNITS = {
+    "_meV": "meV/atom",
+    "_meV_A": "meV/Å",
+    "_GPa": "GPa",
+    "_seconds": "s",
+    "_frames": "frames",
+    "_components": "components",
+    "_us_per_atom": "µs/atom",
+    "_MB": "MB",
+}
+
+
+class RecordError(ValueError):
+    """A record that does not follow the schema, or a file that would be lost."""
+
+
+def unit_of(metric: str) -> str:
+    """Unit of a metric by the ending of its name, an element suffix (``/Ni``) apart."""
+    name = metric.partition("/")[0]
+    fitting = [ending for ending in _UNITS if name.endswith(ending)]
+    return _UNITS[max(fitting, key=len)] if fitting else "1"
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """SHA-256 of the configuration as sorted JSON."""
+    text = json.dumps(config, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def new_record(kind: str, name: str, config: Mapping[str, Any]) -> Record:
+    """A valid record of a run that has not got anywhere yet (status ``failed``)."""
+    settings = provenance.plain(config)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "name": name,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "status": "failed",
+        "traceback": "the run did not report an end",
+        "git": provenance.git_state(),
+        "command": provenance.command_line(),
+        "config": settings,
+        "config_sha256": config_hash(settings),
+        "model": {"name": name, "target": None, "dtype": None},
+        "data": {"name": "", "files": {}, "split_hash": None, "census": {}, "species": []},
+        "seeds": {},
+        "packages": provenance.package_versions(),
+        "hardware": provenance.hardware(),
+        "parameters": None,
+        "metrics": {},
+        "units": {},
+        "timings": {},
+        "speed": {},
+    }
+
+
+def complete_units(record: Record) -> None:
+    """Fill ``units`` for every metric name that occurs in the record."""
+    tables = [*record["metrics"].values(), *record.get("baseline", {}).values()]
+    names = {name.partition("/")[0] for table in tables for name in table}
+    record["units"] = {name: unit_of(name) for name in sorted(names)}
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON schema of a record."""
+    text = resources.files(__package__).joinpath("record.schema.json").read_text("utf-8")
+    return dict(json.loads(text))
+
+
+def validate(record: Mapping[str, Any], source: str = "record") -> None:
+    """Check a record against the schema and its own hash.
+
+    Raises:
+        RecordError: naming ``source``, the place inside the record, and what is wrong there.
+    """
+    validator = jsonschema.Draft202012Validator(schema())
+    errors = sorted(validator.iter_errors(record), key=lambda error: list(map(str, error.path)))
+    if errors:
+        lines = [
+            f"{'/'.join(map(str, error.path)) or 'top level'}: {error.message}" for error in errors
+        ]
+        raise RecordError(f"{source} is not a valid record: " + "; ".join(lines))
+    if config_hash(record["config"]) != record["config_sha256"]:
+        raise RecordError(f"{source}: config_sha256 does not belong to config; was it edited?")
+
+
+def load_record(path: str | os.PathLike[str]) -> Record:
+    """Read and validate a record.
+
+    Raises:
+        RecordError: if the file is not JSON or not a valid record.
+        FileNotFoundError: if there is no such file.
+    """
+    try:
+        record = json.loads(Path(path).read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{path} is not JSON: {error}") from error
+    validate(record, str(path))
+    return dict(record)
+
+
+def write_record(
+    record: Mapping[str, Any], path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Record:
+    """Write a record in one piece; returns what was written, plain and free of NaN.
+
+    Args:
+        record: the record; numbers that are not finite become null, paths lose the machine's part.
+        path: file to write.
+        overwrite: whether an existing file may be replaced.
+
+    Raises:
+        RecordError: if the record is not valid, or the file exists and may not be replaced.
+    """
+    target = Path(path)
+    cleaned: Record = provenance.plain(record)
+    validate(cleaned, str(path))
+    if target.exists() and not overwrite:
+        raise RecordError(f"{path} exists; choose another folder or ask for it to be overwritten")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(cleaned, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(target, text.encode())
+    return cleaned
+
+
+def write_atomically(target: Path, content: bytes) -> None:
+    """Write a file that is at every moment either the old one or the new one, whole."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Record]]:
+    """Records named by files or found below folders, sorted by path, each with its file.
+
+    Raises:
+        FileNotFoundError: if a path does not exist or a folder holds no record.
+    """
+    files: set[Path] = set()
+    for path in map(Path, paths):
+        found = sorted(path.rglob(FILE_NAME)) if path.is_dir() else [path] if path.is_file() else []
+        if not found:
+            raise FileNotFoundError(f"no {FILE_NAME} at {path}; give a record or a folder with one")
+        files.update(found)
+    return [(file, load_record(file)) for file in sorted(files)]

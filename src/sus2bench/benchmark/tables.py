@@ -1,0 +1,146 @@
+"""Tables made from records alone: for a console, Markdown, CSV and LaTeX."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from sus2bench.benchmark.records import Record
+
+MISSING = "–"
+FLOOR = "composition fit, zero forces"
+
+# Column title, metric it shows, and significant digits.
+_METRICS = (
+    ("E RMSE (meV/atom)", "energy_per_atom_rmse_meV", 4),
+    ("E MAE (meV/atom)", "energy_per_atom_mae_meV", 4),
+    ("F RMSE (meV/Å)", "forces_rmse_meV_A", 5),
+    ("F MAE (meV/Å)", "forces_mae_meV_A", 5),
+    ("S RMSE (GPa)", "stress_rmse_GPa", 3),
+)
+_TEXT = ("data", "split", "model", "status", "dtype")
+_COUNTS = ("stored", "trainable", "effective", "steps")
+_DIGITS = {**{title: digits for title, _, digits in _METRICS}, "µs/atom": 4, "train (s)": 4}
+
+
+def results_table(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per record and split, with missing values as NaN/None.
+
+    Rows are grouped by data set and split and sorted by the force error; the errors of the
+    composition fit, where a record holds them, stand last in their group as the floor.
+    """
+    rows: list[dict[str, Any]] = []
+    floors: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in records:
+        rows.extend(_rows(record))
+        for split, metrics in record.get("baseline", {}).items():
+            data = record["data"]["name"]
+            floors.setdefault((data, split), _row(data, split, FLOOR, metrics))
+    columns = [*_TEXT[:3], *_COUNTS[:3], *(title for title, _, _ in _METRICS)]
+    columns += ["µs/atom", "train (s)", "steps", "dtype", "status"]
+    table = pd.DataFrame([*rows, *floors.values()], columns=columns)
+    table["_floor"] = table["model"].eq(FLOOR)
+    by = ["data", "split", "_floor", "F RMSE (meV/Å)", "model"]
+    ordered = table.sort_values(by, kind="stable", na_position="last", ignore_index=True)
+    ordered = ordered.drop(columns="_floor")
+    return ordered.astype(dict.fromkeys(_COUNTS, "Int64"))
+
+
+def _rows(record: Record) -> list[dict[str, Any]]:
+    splits = record["metrics"] or {"": {}}
+    return [_row_of_record(record, split, metrics) for split, metrics in splits.items()]
+
+
+def _row_of_record(record: Record, split: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    row = _row(record["data"]["name"], split, record["name"], metrics)
+    parameters, timings = record["parameters"] or {}, record["timings"]
+    row |= {kind: parameters.get(kind) for kind in _COUNTS[:3]}
+    speed = record["speed"].get(record["name"]) or next(iter(record["speed"].values()), None)
+    row["µs/atom"] = speed["energy_and_forces_us_per_atom"]["median"] if speed else None
+    row["train (s)"] = timings.get("train_seconds")
+    row["steps"] = timings.get("steps")
+    row["dtype"] = record["model"]["dtype"]
+    row["status"] = record["status"]
+    return row
+
+
+def _row(data: str, split: str, model: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    errors = {title: metrics.get(name) for title, name, _ in _METRICS}
+    return {"data": data, "split": split, "model": model, **errors}
+
+
+def formatted(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text: significant digits, thousands separated, – where a value is missing."""
+    return pd.DataFrame(
+        {title: [_text(title, value) for value in table[title]] for title in table.columns}
+    )
+
+
+def _text(title: str, value: Any) -> str:
+    if value is None or value is pd.NA or value != value or value == "":
+        return MISSING
+    if title in _COUNTS:
+        return f"{int(value):,}"
+    if title in _DIGITS:
+        return significant(float(value), _DIGITS[title])
+    return str(value)
+
+
+def significant(value: float, digits: int) -> str:
+    """The number to so many significant digits, never in powers of ten below a million."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if "e+" in text else text
+
+
+def console_table(table: pd.DataFrame, title: str = "") -> Table:
+    """A rich table for the terminal."""
+    shown = Table(title=title or None)
+    for column in table.columns:
+        shown.add_column(column, justify="left" if column in _TEXT else "right")
+    last = None
+    for row in formatted(table).itertuples(index=False):
+        if last is not None and row[:2] != last:
+            shown.add_section()
+        last = row[:2]
+        shown.add_row(*row)
+    return shown
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A Markdown table, numbers aligned right."""
+    text = formatted(table)
+    rule = ["---" if column in _TEXT else "---:" for column in text.columns]
+    lines = [list(text.columns), rule, *text.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def csv(table: pd.DataFrame) -> str:
+    """Comma-separated values with all digits, missing values empty."""
+    return str(table.to_csv(index=False))
+
+
+def latex(table: pd.DataFrame) -> str:
+    """A LaTeX tabular (booktabs)."""
+    names = {"µs/atom": r"$\mu$s/atom"}
+    text = formatted(table).rename(columns=names)
+    replacements = {"_": r"\_", "Å": r"\AA{}", "–": "--", "%": r"\%", "&": r"\&"}
+    escaped = text.map(lambda cell: _replaced(cell, replacements))
+    escaped.columns = [_replaced(column, replacements) for column in escaped.columns]
+    alignment = ["l" if column in _TEXT else "r" for column in text.columns]
+    lines = [
+        rf"\begin{{tabular}}{{{''.join(alignment)}}}",
+        r"\toprule",
+        " & ".join(escaped.columns) + r" \\",
+        r"\midrule",
+        *(" & ".join(row) + r" \\" for row in escaped.itertuples(index=False)),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _replaced(text: str, replacements: dict[str, str]) -> str:
+    for old, new in replacements.items():
+        text = text.replace(old, new)
+    return text

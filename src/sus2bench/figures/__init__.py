@@ -1,0 +1,1 @@
+"""One function per figure; every figure is made from records alone."""
