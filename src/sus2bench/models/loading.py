@@ -1,0 +1,118 @@
+"""Reads and writes potentials: our own files, checkpoints of a training run, `.mtp` files."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potential
+
+PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
+CHECKPOINT_KEY = "potential"
+
+
+class PotentialFileError(ValueError):
+    """A file that cannot be read as a potential; the message names the file and the remedy."""
+
+
+def load_potential(
+    path: str | os.PathLike[str],
+    species: Sequence[str] | None = None,
+    dtype: torch.dtype = torch.float64,
+    device: str | torch.device = "cpu",
+) -> Potential:
+    """Reads a potential, ready to predict.
+
+    Args:
+        path: a file of `save_potential`, a checkpoint of a training run, or an `.mtp` file.
+        species: chemical symbols in type order. An `.mtp` file does not hold them, so they must
+            be given; for other files they may be, and must then be the file's.
+        dtype: floating-point type in which the model computes.
+        device: where it computes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        PotentialFileError: the file is not a potential, is damaged, was written by a newer
+            version, or does not fit `species`.
+        ValueError: an `.mtp` file is malformed or `species` has an unknown symbol.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no potential at {path}: the file does not exist")
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point type such as torch.float64, not {dtype}")
+    potential = _from_mtp(path, species) if path.suffix == ".mtp" else _from_torch(path)
+    if species is not None and tuple(species) != potential.species:
+        raise PotentialFileError(
+            f"{path}: the file's species are {', '.join(potential.species)}, in this order, but "
+            f"{', '.join(species)} were given; leave species out for this kind of file"
+        )
+    return potential.to(device=device, dtype=dtype).eval()
+
+
+def save_potential(potential: Potential, path: str | os.PathLike[str]) -> None:
+    """Writes a potential as tensors and plain data; the file appears whole or not at all.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            torch.save(potential.to_payload(), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _from_mtp(path: Path, species: Sequence[str] | None) -> Potential:
+    from sus2bench.models.sus2.conversion import potential_from_mtp
+
+    if species is None:
+        raise PotentialFileError(
+            f"{path}: an .mtp file does not say which elements its types are; pass "
+            "species=[...], the chemical symbols in type order"
+        )
+    return potential_from_mtp(path, list(species))
+
+
+def _from_torch(path: Path) -> Potential:
+    payload = _payload(path)
+    try:
+        return Potential.from_payload(payload)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise PotentialFileError(f"{path}: {error}") from error
+
+
+def _payload(path: Path) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and pickle raise a dozen kinds for a file that is no archive
+        raise PotentialFileError(
+            f"{path} is not a sus2bench potential, or is damaged: give a file of save_potential, "
+            f"a checkpoint or an .mtp file ({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from error
+    if isinstance(content, Mapping) and CHECKPOINT_KEY in content:
+        content = content[CHECKPOINT_KEY]
+    if not isinstance(content, Mapping) or content.get("format") != PAYLOAD_FORMAT:
+        raise PotentialFileError(
+            f"{path} is not a sus2bench potential: neither it nor an entry {CHECKPOINT_KEY!r} in "
+            f"it says format = {PAYLOAD_FORMAT!r}"
+        )
+    version = content.get("version")
+    if not isinstance(version, int) or version > PAYLOAD_VERSION:
+        raise PotentialFileError(
+            f"{path} was written in format version {version}; this installation reads up to "
+            f"version {PAYLOAD_VERSION}: upgrade sus2bench"
+        )
+    missing = [field for field in PAYLOAD_FIELDS if field not in content]
+    if missing:
+        raise PotentialFileError(f"{path} lacks the fields {missing}: the file is incomplete")
+    return content
