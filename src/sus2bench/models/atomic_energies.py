@@ -1,17 +1,17 @@
 """Atomic reference energies E0 and the energy scale, always in float64."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from sus2bench.models.float64 import Float64Module
 
-class AtomicEnergies(nn.Module):
+
+class AtomicEnergies(Float64Module):
     """E0 per species (eV, trainable) and the factor that turns a model's output into eV.
 
-    Total energies reach thousands of eV, of which float32 keeps only meV. This module therefore
-    stays in float64 whatever `.to(dtype)`, `.float()` or `.half()` is asked of its owner.
+    Always in float64: total energies reach thousands of eV, of which float32 keeps only meV.
 
     Args:
         symbols: chemical symbols in type order.
@@ -54,10 +54,3 @@ class AtomicEnergies(nn.Module):
     def forward(self, site_energies: Tensor, types: Tensor) -> Tensor:
         """Scales a model's output (N,) and adds E0 of each atom's type; float64, eV."""
         return site_energies.to(torch.float64) * self.scale + self.values[types]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        def keep_float64(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return moved if moved.dtype == torch.float64 else tensor.to(moved.device)
-
-        return super()._apply(keep_float64, recurse)  # type: ignore[no-untyped-call]

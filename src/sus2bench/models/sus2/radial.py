@@ -1,0 +1,128 @@
+"""Radial functions of SUS2: one coordinate part for all pairs, universal scaling per pair.
+
+With a, b the types of centre and neighbour (spec section 2; Hu et al., PNAS 2025):
+
+    x       = alpha[eta(mu), a, b] (r - r0[eta(mu), a, b]) / 2
+    R_mu(r) = s beta[a] beta[b] (r - r_c)^2 sum_n c[mu, n] T_n(embed(x))
+
+where embed is tanh for `RBChebyshev_sss` (and its table `_lmp`) and x / sqrt(1 + x^2) for `_ss`.
+"""
+
+import torch
+from torch import Tensor, nn
+
+SCALING_MAPS = ("K", "L", "LK")
+"""Which radial functions share a pair scaling: those of one channel, of one rank, or none."""
+
+RADIAL_BASIS_TYPES = ("RBChebyshev_sss", "RBChebyshev_sss_lmp", "RBChebyshev_ss")
+
+
+class UniversalRadial(nn.Module):
+    """All radial functions R_mu of a SUS2 model, mu = k (L + 1) + l.
+
+    Args:
+        species_count: C.
+        max_rank: L.
+        channels: K, radial functions per rank.
+        basis_size: R, Chebyshev polynomials T_0 .. T_{R-1}.
+        cutoff: r_c, Å.
+        scaling_map: `K`, `L` or `LK`.
+        basis_type: one of `RADIAL_BASIS_TYPES`.
+        scaling: s, one number that multiplies every radial function.
+        min_dist: sets the initial alpha and r0 (spec section 6), Å; may be 0 or negative.
+        generator: random numbers for the initial c.
+
+    Raises:
+        ValueError: an unknown scaling map or basis type, or a basis without polynomials.
+    """
+
+    unused_species_factors: Tensor
+
+    def __init__(
+        self,
+        species_count: int,
+        max_rank: int,
+        channels: int,
+        basis_size: int,
+        cutoff: float,
+        *,
+        scaling_map: str,
+        basis_type: str,
+        scaling: float,
+        min_dist: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        if scaling_map not in SCALING_MAPS:
+            raise ValueError(f"scaling_map {scaling_map!r} is none of {SCALING_MAPS}")
+        if basis_type not in RADIAL_BASIS_TYPES:
+            raise ValueError(f"radial_basis_type {basis_type!r} is none of {RADIAL_BASIS_TYPES}")
+        if basis_size < 1:
+            raise ValueError(f"radial_basis_size must be at least 1, not {basis_size}")
+        if not min_dist < cutoff:
+            raise ValueError(f"min_dist ({min_dist} Å) must be below the cutoff ({cutoff} Å)")
+        self.ranks = max_rank + 1
+        self.channels = channels
+        self.cutoff = cutoff
+        self.scaling = scaling
+        self.scaling_map = scaling_map
+        self.basis_type = basis_type
+        functions = channels * self.ranks
+        scalings = {"K": channels, "L": self.ranks, "LK": functions}[scaling_map]
+        pairs = (scalings, species_count, species_count)
+        self.alpha = nn.Parameter(torch.full(pairs, 6.6 / (cutoff - min_dist)))
+        self.r0 = nn.Parameter(torch.full(pairs, (cutoff + min_dist) / 2))
+        self.coefficients = nn.Parameter(
+            torch.rand(functions, basis_size, generator=generator) - 0.5
+        )
+        self.species_factor = nn.Parameter(torch.ones(species_count))
+        # Stored in `.mtp` files and never used by any program; kept so that files survive a
+        # round trip bit by bit.
+        self.register_buffer("unused_species_factors", torch.ones(functions - 1, species_count))
+
+    def forward(self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor) -> Tensor:
+        """Evaluates every R_mu.
+
+        Args:
+            distance: (...,) Å; must not exceed the cutoff.
+            centre_type: (...,) types of the central atoms.
+            neighbour_type: (...,) types of the neighbours.
+
+        Returns:
+            (mu, ...) with mu = k (L + 1) + l.
+        """
+        shape = distance.shape
+        distance = distance.reshape(-1)
+        centre_type, neighbour_type = centre_type.reshape(-1), neighbour_type.reshape(-1)
+        species = len(self.species_factor)
+        pair = centre_type * species + neighbour_type
+        pair_factor = torch.outer(self.species_factor, self.species_factor).view(-1)
+        envelope = (
+            self.scaling * pair_factor.index_select(0, pair) * (distance - self.cutoff).square()
+        )
+        alpha = (0.5 * self.alpha).view(-1, species * species).index_select(1, pair)
+        r0 = self.r0.view(-1, species * species).index_select(1, pair)
+        x = alpha * (distance - r0)
+        embedded = x * torch.rsqrt(1 + x * x) if self.basis_type.endswith("_ss") else x.tanh()
+        polynomials = self._chebyshev(embedded, envelope)
+        return self._mix(polynomials).view(-1, *shape)
+
+    def _chebyshev(self, x: Tensor, envelope: Tensor) -> Tensor:
+        """envelope T_n(x) for n < R: (H, R, E). The recurrence is linear, so it may start there."""
+        size = self.coefficients.shape[1]
+        terms = [envelope.expand_as(x), envelope * x]
+        twice = 2 * x
+        for _ in range(2, size):
+            terms.append(twice * terms[-1] - terms[-2])
+        return torch.stack(terms[:size], dim=1)
+
+    def _mix(self, polynomials: Tensor) -> Tensor:
+        """Sums c[mu, n] T_n for the functions that share each scaling channel: (mu, E)."""
+        scalings = polynomials.shape[0]
+        size = self.coefficients.shape[1]
+        by_channel = self.coefficients.view(self.channels, self.ranks, size)
+        if self.scaling_map == "L":
+            mixed = by_channel.transpose(0, 1) @ polynomials
+            return mixed.transpose(0, 1).reshape(self.channels * self.ranks, -1)
+        coefficients = self.coefficients.view(scalings, -1, size)
+        return (coefficients @ polynomials).reshape(self.channels * self.ranks, -1)
