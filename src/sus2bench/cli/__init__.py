@@ -1,0 +1,180 @@
+"""The `sus2bench` command line: train, evaluate, speed, compare, data."""
+
+import argparse
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sus2bench import __version__
+from sus2bench.cli.help import command_help, program_help
+
+USER_ERROR = 2
+RUN_COMMANDS = ("train", "evaluate", "speed")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: what follows `sus2bench`; by default the process's own.
+
+    Returns:
+        Exit code: 0 done, 2 an error of the user's making (one line on standard error), 1 anything
+        else.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    commands: dict[str, Callable[[list[str]], int]] = {
+        **{name: partial(_run, name) for name in RUN_COMMANDS},
+        "compare": _compare,
+        "data": _data,
+    }
+    command, *rest = arguments or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(program_help())
+        return 0
+    if command == "--version":
+        print(f"sus2bench {__version__}")
+        return 0
+    if command not in commands:
+        near = difflib.get_close_matches(command, commands, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(commands)}"
+        return _fail(f"unknown command '{command}'; {hint}")
+    if {"-h", "--help"} & set(rest):
+        print(command_help(command))
+        return 0
+    try:
+        return commands[command](rest)
+    except KeyboardInterrupt:
+        return _fail("interrupted", code=130)
+    except _user_errors() as error:
+        return _fail(error)
+
+
+def _near_commands(command: str, commands: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(command, commands, n=2, cutoff=0.5)
+    return (
+        f"; did you mean {' or '.join(near)}?" if near else f" (there are: {', '.join(commands)})"
+    )
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    """Errors whose text is meant for the user; all others are defects and keep their traceback."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    return (ValueError, KeyError, OSError, HydraException, OmegaConfBaseException)
+
+
+def _fail(problem: str | Exception, code: int = USER_ERROR) -> int:
+    """Say what is wrong on standard error, with the traceback when debugging."""
+    if isinstance(problem, Exception):
+        if os.environ.get("SUS2BENCH_DEBUG") == "1" or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exception(problem)
+        # The text of a KeyError is the repr of its argument.
+        plain = isinstance(problem, KeyError) and len(problem.args) == 1
+        problem = str(problem.args[0] if plain else problem) or type(problem).__name__
+    for line in problem.splitlines():
+        print(f"sus2bench: error: {line}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that reports errors as the rest of the program does."""
+
+    def error(self, message: str) -> Any:
+        """Leave with the exit code of user errors."""
+        raise SystemExit(_fail(f"{message} (see {self.prog} --help)"))
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    """Check the overrides, then hand them to Hydra, which composes the config and runs the job."""
+    parser = _Parser(prog=f"sus2bench {command}", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-cd", "--config-dir", type=Path)
+    parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
+    parser.add_argument("-r", "--resolve", action="store_true")
+    options = parser.parse_intermixed_args(arguments)
+
+    from sus2bench.cli.configuration import check_overrides, configuration_folder
+
+    if options.config_dir is not None and not options.config_dir.is_dir():
+        return _fail(f"--config-dir {options.config_dir} is not a folder")
+    check_overrides(command, options.overrides, options.config_dir, sweep=options.multirun)
+    return _run_with_hydra(command, arguments, configuration_folder())
+
+
+def _run_with_hydra(command: str, arguments: list[str], folder: Path) -> int:
+    import hydra
+    from omegaconf import DictConfig
+
+    from sus2bench.cli.configuration import VERSION_BASE
+
+    codes = [0]
+    typed = sys.argv
+
+    def job(config: DictConfig) -> float:
+        # Hydra's own parser must not see the subcommand, but a process that a distributed strategy
+        # starts repeats `sys.argv` and needs it.
+        hydra_arguments, sys.argv = sys.argv, [typed[0], command, *arguments]
+        try:
+            from sus2bench.benchmark import run
+
+            record: dict[str, Any] = getattr(run, command)(config)
+            return _objective(record, config)
+        except _user_errors() as error:
+            codes.append(_fail(error))
+            return float(
+                "nan"
+            )  # the other jobs of a sweep go on; sweepers take it as a failed trial
+        finally:
+            sys.argv = hydra_arguments
+
+    sys.argv = [typed[0], *arguments]
+    try:
+        hydra.main(version_base=VERSION_BASE, config_path=str(folder), config_name=command)(job)()
+    finally:
+        sys.argv = typed
+    return max(codes)
+
+
+def _objective(record: dict[str, Any], config: Any) -> float:
+    """The number a sweep optimizes: the metric of the record that the config names."""
+    name = config.get("optimized_metric")
+    value = next((metrics[name] for metrics in record["metrics"].values() if name in metrics), None)
+    return float("nan") if value is None else float(value)
+
+
+def _compare(arguments: list[str]) -> int:
+    from sus2bench.cli.comparison import FORMATS, compare
+
+    parser = _Parser(prog="sus2bench compare", add_help=False, allow_abbrev=False)
+    parser.add_argument("records", nargs="+")
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    compare(options.records, options.format, options.out)
+    return 0
+
+
+def _data(arguments: list[str]) -> int:
+    parser = _Parser(prog="sus2bench data", add_help=False, allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|describe")
+    actions.add_parser("list", add_help=False)
+    actions.add_parser("describe", add_help=False).add_argument("name")
+    options = parser.parse_args(arguments)
+
+    from sus2bench.data import catalogue
+
+    if options.action == "list":
+        print(catalogue.list_data_sets())
+    else:
+        print(catalogue.describe(options.name))
+    return 0

@@ -1,0 +1,154 @@
+"""The texts of `--help`, which list what the config files at hand offer."""
+
+import textwrap
+from typing import Any
+
+import yaml
+
+from sus2bench.cli.configuration import (
+    configuration_folder,
+    flatten,
+    group_options,
+    primary_config,
+)
+
+_WIDTH = 96
+
+_PROGRAM = """\
+usage: sus2bench COMMAND [ARGUMENTS]
+
+Train machine-learned interatomic potentials and compare them on the same data.
+
+commands:
+  train      fit a potential to a data set, test it, and write its record
+  evaluate   errors of a trained potential on the test frames of a data set
+  speed      time energies and forces of one or several potentials on the same frames
+  compare    put records side by side in a table
+  data       list the data sets, describe one
+
+  sus2bench COMMAND --help says more; sus2bench --version prints the version.
+
+examples:
+  sus2bench train experiment=demo model=schnet
+  sus2bench compare runs/
+  sus2bench data list
+
+environment:
+  SUS2BENCH_SHARED   folder that holds reference data sets and models
+  SUS2BENCH_DEBUG=1  print the traceback of every error"""
+
+_ABOUT = {
+    "train": (
+        "Fit a potential to a data set, test it, and write its record.",
+        [
+            "sus2bench train",
+            "sus2bench train data=emt-alloys model=painn budget.max_time=300",
+            "sus2bench train experiment=demo model=schnet seed=1",
+            "sus2bench train --multirun model=sus2,schnet,painn seed=0,1",
+        ],
+    ),
+    "evaluate": (
+        "Errors of a trained potential (a checkpoint or an .mtp file) on a data set.",
+        [],
+    ),
+    "speed": (
+        "Time energies and forces of potentials on the same frames, in turn.",
+        [],
+    ),
+}
+
+_HYDRA_USAGE = """\
+usage: sus2bench {command} [GROUP=OPTION ...] [KEY=VALUE ...] [--multirun] [--config-dir DIR]
+                 [--cfg job [--resolve]]
+
+{summary}
+
+options:
+  -m, --multirun        one run for each combination of comma-separated values
+  -cd, --config-dir DIR look for config files in DIR first
+  -c, --cfg job         print the composed config and stop (--resolve fills in interpolations)
+  -h, --help            this text
+"""
+
+_COMPARE = """\
+usage: sus2bench compare RECORD [RECORD ...] [--format table|markdown|csv|latex] [--out DIR]
+
+Put records side by side: errors, parameter counts, speed and training time. A RECORD is a record
+file (record.json) or a folder that is searched for them.
+
+options:
+  --format FORMAT  how to print the table: table (default), markdown, csv or latex
+  --out DIR        also write the table in every format, and the figures, to DIR
+  -h, --help       this text
+
+examples:
+  sus2bench compare runs/
+  sus2bench compare runs/ results/ --format markdown
+  sus2bench compare runs/a/record.json runs/b/record.json --out report"""
+
+_DATA = """\
+usage: sus2bench data list
+       sus2bench data describe NAME
+
+List the data sets that `data=NAME` offers, or describe one: elements, numbers of frames, labels,
+source, licence, and whether it is on this machine.
+
+options:
+  -h, --help  this text
+
+examples:
+  sus2bench data list
+  sus2bench data describe emt-alloys"""
+
+
+def program_help() -> str:
+    """Help of the program as a whole."""
+    return _PROGRAM
+
+
+def command_help(command: str) -> str:
+    """Help of one command; for those that take a config also its groups and keys."""
+    if command == "compare":
+        return _COMPARE
+    if command == "data":
+        return _DATA
+    folder = configuration_folder()
+    summary, examples = _ABOUT[command]
+    defaults, body = primary_config(folder, command)
+    options = {
+        group: names
+        for group, names in group_options(folder).items()
+        if "/" not in group and group != "hydra" and group in defaults
+    }
+    sections = [_HYDRA_USAGE.format(command=command, summary=summary)]
+    if options:
+        sections.append("config groups (GROUP=OPTION; * is the default):")
+        sections += [_group_line(group, names, defaults[group]) for group, names in options.items()]
+        sections.append("")
+    sections.append("keys (KEY=VALUE, with their defaults; ??? has to be given):")
+    sections += [_key_line(key, value) for key, value in flatten(body) if not _is_section(value)]
+    sections += ["", "  The keys of a group are written GROUP.KEY; --cfg job shows them all."]
+    if examples:
+        sections += ["", "examples:", *(f"  {example}" for example in examples)]
+    return "\n".join(sections)
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value)
+
+
+def _group_line(group: str, names: list[str], default: str | None) -> str:
+    marked = " ".join(f"*{name}" if name == default else name for name in names)
+    return textwrap.fill(
+        marked,
+        width=_WIDTH,
+        initial_indent=f"  {group:<14} ",
+        subsequent_indent=" " * 17,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _key_line(key: str, value: Any) -> str:
+    shown = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n")
+    return f"  {key:<30} {shown.strip()}"
