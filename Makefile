@@ -1,0 +1,41 @@
+# Common tasks; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# One thread per process: tests and demo run two processes side by side.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint docs clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## make .venv and install the package with its tools, versions as in constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs,tensorboard,wandb]'
+	touch $@
+
+demo: install ## train SUS2, SchNet and PaiNN on the same alloys and compare them (about 5 minutes)
+	$(BIN)/python scripts/demo.py
+
+test: install ## the whole test suite, two processes
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+lint: install ## ruff, mypy --strict, import order
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: install ## the API pages, to site/index.html
+	$(BIN)/pdoc --docformat google --math --output-directory site sus2bench
+
+clean: ## remove caches, builds and the demo's output; runs, results and .venv stay
+	rm -rf build dist site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
