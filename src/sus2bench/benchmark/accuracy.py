@@ -1,0 +1,172 @@
+"""Errors of a finished potential on a data set: a pass of its own, and what it predicted.
+
+Nothing is shifted or fitted here. The composition fit (least-squares atomic energies of the
+training data, forces and stresses zero) is evaluated by the same code as the floor that any
+potential has to beat.
+"""
+
+import copy
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from ase.data import atomic_numbers as number_of_symbol
+from torch_geometric.data import Data
+
+from sus2bench.atoms.frame import collate
+from sus2bench.benchmark.records import write_atomically
+from sus2bench.models.potential import Potential, Prediction
+from sus2bench.training.metrics import ErrorAccumulator
+
+MAX_EDGES = 100_000
+"""Edges per batch; keeps the memory of a pass near 1 GB for the largest of our models."""
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Frames(Protocol):
+    """A data set: frames by index, and how many edges each has."""
+
+    num_edges: npt.NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Data: ...
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Errors on a data set, those of the composition fit, and all predictions."""
+
+    metrics: dict[str, float]
+    baseline: dict[str, float]
+    predictions: Arrays
+
+
+def evaluate(
+    potential: Potential,
+    dataset: Frames,
+    composition: Mapping[str, float] | None = None,
+    *,
+    max_edges: int = MAX_EDGES,
+) -> Accuracy:
+    """Evaluate a potential on every frame of a data set, once.
+
+    Args:
+        potential: the potential, evaluated as it is (its dtype, its device).
+        dataset: frames with labels.
+        composition: atomic energies (eV) of the composition fit by symbol; without them there is no
+            baseline.
+        max_edges: edges per batch.
+
+    Returns:
+        Metrics as in :class:`~sus2bench.training.metrics.ErrorAccumulator`, and predictions:
+        ``energy`` (B,) eV, ``forces`` (N,3) eV/Å, ``stress`` (B,3,3) eV/Å^3, the same with
+        ``_reference``, ``atomic_numbers`` (N,), ``frame_offsets`` (B+1,) of the atoms of a frame,
+        ``frame_index`` (B,), and ``composition_energy`` (B,) eV where known.
+
+    Raises:
+        ValueError: if the data set is empty or has an element the potential does not know.
+    """
+    if len(dataset) == 0:
+        raise ValueError("the data set has no frames to evaluate on")
+    errors, floor = ErrorAccumulator(), ErrorAccumulator()
+    parts: list[Arrays] = []
+    was_training = potential.training
+    potential.eval()
+    try:
+        for frames in batches(dataset, max_edges):
+            batch = collate(frames)
+            with torch.no_grad():
+                predicted = potential(batch.to(str(potential.device)))
+            predicted = _on_cpu(predicted)
+            batch = batch.to("cpu")
+            errors.update(predicted, batch)
+            part = _arrays(predicted, batch)
+            if composition is not None:
+                trivial = _composition_fit(batch, composition)
+                floor.update(trivial, _where_predicted(trivial, batch))
+                part["composition_energy"] = trivial.energy.numpy()
+            parts.append(part)
+    finally:
+        potential.train(was_training)
+    baseline = floor.compute() if composition is not None else {}
+    return Accuracy(errors.compute(), baseline, _joined(parts))
+
+
+def batches(dataset: Frames, max_edges: int) -> Iterator[Sequence[Data]]:
+    """Frames in their order, as many at a time as have at most ``max_edges`` (at least one)."""
+    frames: list[Data] = []
+    edges = 0
+    for index in range(len(dataset)):
+        size = int(dataset.num_edges[index])
+        if frames and edges + size > max_edges:
+            yield frames
+            frames, edges = [], 0
+        frames.append(dataset[index])
+        edges += size
+    if frames:
+        yield frames
+
+
+def save_predictions(predictions: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    """Write predictions as a compressed ``npz``, whole or not at all."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **predictions)
+    write_atomically(path, stream.getvalue())
+
+
+def load_predictions(path: str | os.PathLike[str]) -> Arrays:
+    """Read what :func:`save_predictions` wrote."""
+    with np.load(path) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _on_cpu(predicted: Prediction) -> Prediction:
+    moved: dict[str, Any] = {
+        name: value if value is None else value.cpu() for name, value in predicted._asdict().items()
+    }
+    return Prediction(**moved)
+
+
+def _arrays(predicted: Prediction, batch: Data) -> Arrays:
+    """One batch as arrays; predictions of forces and stress in float32 lose nothing they had."""
+    arrays: Arrays = {
+        "atomic_numbers": batch.atomic_numbers.numpy(),
+        "frame_size": batch.ptr.diff().numpy(),
+        "frame_index": batch.frame_index.numpy(),
+    }
+    for name in ("energy", "forces", "stress"):
+        arrays[name] = getattr(predicted, name).numpy()
+        arrays[f"{name}_reference"] = batch[name].numpy()
+    return arrays
+
+
+def _joined(parts: Sequence[Arrays]) -> Arrays:
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    joined["frame_offsets"] = np.concatenate([[0], joined.pop("frame_size").cumsum()])
+    return joined
+
+
+def _where_predicted(predicted: Prediction, batch: Data) -> Data:
+    """The batch with an energy label only where there is a prediction."""
+    known = copy.copy(batch)
+    known.energy = batch.energy.where(predicted.energy.isfinite(), torch.nan)
+    return known
+
+
+def _composition_fit(batch: Data, composition: Mapping[str, float]) -> Prediction:
+    """Energies of the composition alone; NaN for a frame with an element it does not have."""
+    values = torch.full((max(number_of_symbol.values()) + 1,), torch.nan, dtype=torch.float64)
+    for symbol, value in composition.items():
+        values[number_of_symbol[symbol]] = value
+    site = values[batch.atomic_numbers]
+    energy = site.new_zeros(len(batch.energy)).index_add(0, batch.batch, site)
+    no_stress = torch.zeros_like(batch.stress)
+    return Prediction(energy, torch.zeros_like(batch.forces), no_stress, no_stress, site)

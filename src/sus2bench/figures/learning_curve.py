@@ -1,0 +1,42 @@
+"""Learning curves: what the CSV logger wrote during training, against step or wall time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sus2bench.figures.style import COLOURS, style
+
+
+def learning_curve(files: Mapping[str, Path], metric: str, label: str) -> Figure:
+    """A metric of validation against training steps, a line per run.
+
+    Args:
+        files: name of the run, and its ``metrics.csv`` with a column ``step``.
+        metric: column to draw, for example ``valid/forces_rmse_meV_A``.
+        label: axis label with the unit.
+
+    Raises:
+        ValueError: if no file has the column, naming the columns there are.
+    """
+    curves: dict[str, pd.DataFrame] = {}
+    seen: set[str] = set()
+    for name, file in files.items():
+        table = pd.read_csv(file)
+        seen.update(table.columns)
+        if metric in table:
+            curves[name] = table.dropna(subset=[metric])
+    if not curves:
+        raise ValueError(f"no metrics file has the column {metric!r}; there are {sorted(seen)}")
+    with style():
+        figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+        axes = figure.subplots()
+        for number, (name, table) in enumerate(curves.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot(table["step"], table[metric], color=colour, linewidth=1.2, label=name)
+        axes.set_yscale("log")
+        axes.set_xlabel("training step")
+        axes.set_ylabel(label)
+        axes.legend()
+    return figure

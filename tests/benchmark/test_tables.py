@@ -1,0 +1,77 @@
+"""Tables made from records."""
+
+import pytest
+
+from sus2bench.benchmark import tables
+from sus2bench.benchmark.records import new_record
+
+
+def record(name, force_error, data="alloys", **changes):
+    new = new_record("train", name, {})
+    new["data"]["name"] = data
+    new["metrics"] = {"test": {"forces_rmse_meV_A": force_error, "energy_per_atom_rmse_meV": 1.25}}
+    new["baseline"] = {"test": {"forces_rmse_meV_A": 610.0}}
+    return new | changes
+
+
+@pytest.fixture
+def table():
+    timing = {"median": 123.456, "lower_quartile": 1.0, "upper_quartile": 2.0, "repeats": 3}
+    fast = {"fast_one": {"energy_and_forces_us_per_atom": timing}}
+    parameters = {"stored": 17657, "trainable": 12345, "effective": None, "blocks": {}}
+    return tables.results_table(
+        [
+            record("slow", 20.0),
+            record("fast_one", 10.0, speed=fast, parameters=parameters, status="completed"),
+            record("other", 5.0, data="oxides", baseline={}),
+            record("failed", None, metrics={}, baseline={}),
+        ]
+    )
+
+
+def test_rows_are_grouped_by_data_and_sorted_with_the_floor_last(table):
+    rows = list(zip(table["data"], table["split"], table["model"], strict=True))
+    assert rows == [
+        ("alloys", "", "failed"),
+        ("alloys", "test", "fast_one"),
+        ("alloys", "test", "slow"),
+        ("alloys", "test", tables.FLOOR),
+        ("oxides", "test", "other"),
+    ]
+
+
+def test_missing_values_are_dashes_and_counts_are_whole(table):
+    text = tables.formatted(table)
+    assert text["stored"].tolist() == ["–", "17,657", "–", "–", "–"]
+    assert text["effective"].tolist() == ["–"] * 5
+    assert text["µs/atom"].tolist() == ["–", "123.5", "–", "–", "–"]
+    assert text["split"][0] == "–"
+
+
+def test_markdown_has_a_line_per_row(table):
+    lines = tables.markdown(table).splitlines()
+    assert len(lines) == 2 + len(table)
+    assert lines[3].startswith("| alloys | test | fast_one | 17,657 | 12,345 | – | 1.25 | – | 10 |")
+
+
+def test_csv_keeps_all_digits_and_leaves_missing_values_empty(table):
+    assert "fast_one,17657,12345,,1.25,,10.0,,,123.456,," in tables.csv(table)
+
+
+def test_latex_escapes_what_latex_reads_otherwise(table):
+    text = tables.latex(table)
+    assert r"fast\_one" in text
+    assert r"F RMSE (meV/\AA{})" in text
+    assert text.count(r"\\") == 1 + len(table)
+
+
+def test_console_table_shows_every_row(table):
+    assert tables.console_table(table).row_count == len(table)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(123456.7, 4, "123,500"), (0.00123456, 3, "0.00123"), (187.8934, 5, "187.89"), (0.0, 3, "0")],
+)
+def test_significant_digits(value, digits, text):
+    assert tables.significant(value, digits) == text
