@@ -10,7 +10,9 @@ from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.float64 import Float64Module
+from sus2bench.models.linear import LinearResponse
 from sus2bench.models.sus2.contraction_table import ContractionTable
+from sus2bench.models.sus2.linear import linear_response
 from sus2bench.models.sus2.moments import Moments, pad_neighbours
 from sus2bench.models.sus2.mtp_file import table_from_file
 from sus2bench.models.sus2.radial import UniversalRadial
@@ -100,6 +102,20 @@ class SUS2(SiteEnergyModel):
         distance = around.vectors.square().sum(-1).sqrt()
         radial = self.radial(distance, around.centre_types, around.neighbour_types)
         return self.moments.basic(radial, around.vectors / distance.unsqueeze(-1))
+
+    def linear_response(self, frame: Data) -> LinearResponse:
+        """Derivatives of energy, forces and virial by xi; `frame` carries `edge_vectors`."""
+        return linear_response(self, frame)
+
+    @property
+    def linear_coefficients(self) -> Tensor:
+        """xi (scalars,), float64."""
+        return self.readout.coefficients.detach()
+
+    def set_linear_coefficients(self, values: Tensor) -> None:
+        """Sets xi (scalars,)."""
+        with torch.no_grad():
+            self.readout.coefficients.copy_(values)
 
     def hyperparameters(self) -> dict[str, Any]:
         """Plain data that rebuilds the module; the contraction table is written out in full."""

@@ -107,12 +107,35 @@ class Moments(nn.Module):
         sums = radial.permute(1, 0, 2) @ monomials.permute(1, 2, 0)
         return sums.flatten(1).t().index_select(0, self.basic_rows)
 
+    def edge_terms(self, radial: Tensor, unit: Tensor) -> Tensor:
+        """What each edge adds to the basic moments of its centre: (basic, E).
+
+        Args:
+            radial: (mu, E).
+            unit: (E, 3).
+        """
+        monomials = direction_monomials(unit, self.max_rank)
+        terms = radial.unsqueeze(1) * monomials.unsqueeze(0)
+        return terms.flatten(0, 1).index_select(0, self.basic_rows)
+
     def products(self, basic: Tensor) -> Tensor:
         """All moments (rows, N), basic ones first, from the basic ones (basic, N)."""
         moments = basic
         for level in self.levels:
             moments = torch.cat([moments, level(moments)])
         return moments
+
+
+    def jacobian(self, basic: Tensor) -> tuple[Tensor, Tensor]:
+        """Scalars (scalars, N) and their derivatives by the basic moments (scalars, basic, N)."""
+        moments = basic
+        count, atoms = basic.shape
+        slopes = torch.eye(count, dtype=basic.dtype, device=basic.device)
+        slopes = slopes.unsqueeze(-1).expand(-1, -1, atoms)
+        for level in self.levels:
+            slopes = torch.cat([slopes, level.slopes(moments, slopes)])
+            moments = torch.cat([moments, level(moments)])
+        return moments[self.scalar_rows], slopes[self.scalar_rows]
 
 
 class _Products(nn.Module):
@@ -143,6 +166,13 @@ class _Products(nn.Module):
         left, right = moments.index_select(0, self.left), moments.index_select(0, self.right)
         products = left * right * self.factor
         return moments.new_zeros(self.rows, moments.shape[1]).index_add(0, self.output, products)
+
+    def slopes(self, moments: Tensor, slopes: Tensor) -> Tensor:
+        """Derivatives (rows, basic, N) of this level, by the product rule."""
+        left = (moments[self.left] * self.factor).unsqueeze(1)
+        right = (moments[self.right] * self.factor).unsqueeze(1)
+        terms = slopes[self.left] * right + left * slopes[self.right]
+        return terms.new_zeros(self.rows, *terms.shape[1:]).index_add(0, self.output, terms)
 
 
 def _levels(table: ContractionTable) -> list[list[tuple[int, int, int, int]]]:

@@ -1,0 +1,32 @@
+"""The part of a potential that is linear in parameters, as rows of a least-squares problem."""
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+from torch_geometric.data import Data
+
+
+class LinearResponse(NamedTuple):
+    """How predictions change with each of P linear coefficients, for B frames with N atoms."""
+
+    energy: Tensor
+    """(B, P) eV per unit of coefficient."""
+    forces: Tensor
+    """(N, 3, P) eV/Å per unit of coefficient."""
+    virial: Tensor
+    """(B, 3, 3, P) eV per unit of coefficient."""
+
+
+@runtime_checkable
+class HasLinearReadout(Protocol):
+    """A model whose site energies are linear in some of its parameters."""
+
+    def linear_response(self, frame: Data) -> LinearResponse:
+        """Derivatives of energy, forces and virial by the linear coefficients (float64)."""
+
+    @property
+    def linear_coefficients(self) -> Tensor:
+        """The P linear coefficients, float64."""
+
+    def set_linear_coefficients(self, values: Tensor) -> None:
+        """Sets the P linear coefficients."""

@@ -1,0 +1,122 @@
+"""Values a potential starts from: E0, the energy scale, and an exact linear readout if it has one."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from sus2bench.atoms.frame import collate
+from sus2bench.data.dataset import FrameDataset
+from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
+from sus2bench.models.linear import HasLinearReadout
+from sus2bench.models.potential import Potential
+from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
+
+logger = logging.getLogger(__name__)
+
+_ATOMS_PER_BLOCK = 64
+"""Frames of the linear solve are taken in blocks of about this many atoms, to bound memory."""
+
+
+def initialise(
+    potential: Potential,
+    train: FrameDataset,
+    *,
+    atomic_energies: str | Mapping[str, float] = "least_squares",
+    weights: LinearWeights | None = None,
+) -> dict[str, Any]:
+    """Sets what the training data determine before the first step.
+
+    E0 comes first. A model with a linear readout then gets the exact least-squares solution for
+    E0 and its coefficients; any other is scaled by the root mean square of the force labels, so
+    that its output of order one is of the order of the forces.
+
+    Args:
+        potential: changed in place.
+        train: training frames.
+        atomic_energies: `least_squares`, `isolated_atoms` (training frames of one atom without
+            neighbours), or eV by chemical symbol.
+        weights: of energies, forces and stresses in the linear solve; those of the loss.
+
+    Returns:
+        A plain report for the record.
+
+    Raises:
+        ValueError: E0 cannot be had in the way that is asked for.
+    """
+    energies, report = _atomic_energies(train, potential.species, atomic_energies)
+    potential.atomic_energies.set_values(energies)
+    if isinstance(potential.model, HasLinearReadout):
+        solve = solve_linear_readout(
+            potential,
+            _blocks(train),
+            weights or LinearWeights(),
+            atoms_per_frame=float(train.num_atoms.mean()),
+        )
+        report["linear_readout"] = asdict(solve)
+        logger.info("linear readout: %s", solve)
+    else:
+        scale = force_rms(train)
+        if scale > 0:
+            potential.atomic_energies.scale.fill_(scale)
+        report["energy_scale"] = float(potential.atomic_energies.scale)
+    report["atomic_energies"] = potential.atomic_energies.as_dict()
+    return report
+
+
+def _atomic_energies(
+    train: FrameDataset, species: tuple[str, ...], source: str | Mapping[str, float]
+) -> tuple[Mapping[str, float], dict[str, Any]]:
+    if isinstance(source, Mapping):
+        missing = sorted(set(species) - set(source))
+        if missing:
+            raise ValueError(f"atomic_energies has no value for {missing}; give eV per element")
+        return source, {"atomic_energies_from": "given"}
+    if source == "least_squares":
+        energies, fit = least_squares_atomic_energies(train, species)
+        return energies, {"atomic_energies_from": source, "least_squares": fit}
+    if source == "isolated_atoms":
+        return _isolated_atoms(train, species), {"atomic_energies_from": source}
+    raise ValueError(
+        f"atomic_energies {source!r} is none of 'least_squares', 'isolated_atoms' or a mapping "
+        "from chemical symbol to eV"
+    )
+
+
+def _isolated_atoms(train: FrameDataset, species: tuple[str, ...]) -> dict[str, float]:
+    """Energies of frames that are one atom without neighbours."""
+    from ase.data import chemical_symbols
+
+    energies: dict[str, float] = {}
+    lone = torch.as_tensor(train.num_atoms) == 1
+    lone &= torch.as_tensor(train.num_edges) == 0
+    for index in torch.nonzero(lone).flatten().tolist():
+        frame = train[index]
+        energy: Tensor = frame.energy
+        if bool(torch.isfinite(energy).all()):
+            energies[chemical_symbols[int(frame.atomic_numbers)]] = float(energy)
+    missing = sorted(set(species) - set(energies))
+    if missing:
+        raise ValueError(
+            f"the training data have no frame of one isolated atom of {missing}; add them, or "
+            "choose atomic_energies=least_squares"
+        )
+    return energies
+
+
+def _blocks(train: FrameDataset) -> Iterator[Batch]:
+    """All frames in order, in batches of about `_ATOMS_PER_BLOCK` atoms."""
+    frames, atoms = [], 0
+    for index in range(len(train)):
+        frame = train[index]
+        frames.append(frame)
+        atoms += len(frame.pos)
+        if atoms >= _ATOMS_PER_BLOCK:
+            yield collate(frames)
+            frames, atoms = [], 0
+    if frames:
+        yield collate(frames)

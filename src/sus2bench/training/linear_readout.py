@@ -1,0 +1,169 @@
+"""Exact least squares for atomic energies and linear coefficients, streamed over batches.
+
+Minimizes, over E0 (one number per element) and the model's linear coefficients xi,
+
+    w_E mean_frames (dE / N)^2 + w_F mean_components dF^2 + w_S mean_components dS^2
+
+with all other parameters fixed. Rows are folded into one triangular factor (QR of QRs, float64),
+so that memory does not grow with the data and no normal equations square the condition number.
+"""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from sus2bench.atoms.frame import edge_vectors
+from sus2bench.models.linear import HasLinearReadout
+from sus2bench.models.potential import Potential
+
+
+@dataclass(frozen=True)
+class LinearWeights:
+    """Weights of energy per atom (1/eV^2), force components (Å^2/eV^2) and stress (Å^6/eV^2)."""
+
+    energy: float = 1.0
+    forces: float = 1.0
+    stress: float = 0.0
+
+
+@dataclass(frozen=True)
+class LinearReport:
+    """What a solve did: number of rows and columns, numerical rank, and the residual it left."""
+
+    rows: int
+    columns: int
+    rank: int
+    residual: float
+    largest_coefficient: float
+
+
+def solve_linear_readout(
+    potential: Potential,
+    batches: Iterable[Data],
+    weights: LinearWeights,
+    *,
+    atoms_per_frame: float,
+    relative_tolerance: float = 1e-8,
+) -> LinearReport:
+    """Sets E0 and xi of a potential to the least-squares optimum for the labels in `batches`.
+
+    Args:
+        potential: its model must be `HasLinearReadout`; E0 should be close to right already, so
+            that residuals are small numbers.
+        batches: labelled frames; NaN labels are left out.
+        weights: of the three kinds of labels.
+        atoms_per_frame: mean over the frames, which turns means over components into sums.
+        relative_tolerance: singular values of the column-scaled problem below this part of the
+            largest are treated as zero; the solution of least norm is taken.
+
+    Raises:
+        ValueError: the model has no linear readout, or there is no label.
+    """
+    model = potential.model
+    if not isinstance(model, HasLinearReadout):
+        raise ValueError(f"{type(model).__name__} has no linear readout to solve for")
+    was_training = potential.training
+    potential.eval()
+    factor = _Triangle()
+    energies = len(potential.species)
+    for batch in batches:
+        factor.add(*_rows(potential, batch, weights, atoms_per_frame))
+    if not factor.rows:
+        raise ValueError("no frame has a label: nothing determines the linear coefficients")
+    solution, rank, residual = factor.solve(relative_tolerance)
+    with torch.no_grad():
+        potential.atomic_energies.values += solution[:energies]
+    model.set_linear_coefficients(model.linear_coefficients + solution[energies:])
+    potential.train(was_training)
+    return LinearReport(
+        factor.rows, len(solution), rank, residual, float(solution[energies:].abs().max())
+    )
+
+
+def _rows(
+    potential: Potential, batch: Data, weights: LinearWeights, atoms_per_frame: float
+) -> tuple[Tensor, Tensor]:
+    """Design rows (M, C + P) and targets (M,): what is left to fit, weighted."""
+    model, scale = potential.model, potential.atomic_energies.scale
+    graph = copy.copy(batch)
+    graph.edge_vectors = edge_vectors(batch).to(potential.dtype)
+    response = model.linear_response(graph)
+    columns = response.energy.shape[-1]
+    now = potential(batch)
+    composition = _composition(potential, batch)
+    atoms = composition.sum(1)
+    volume = torch.linalg.det(batch.cell).abs().view(-1, 1, 1, 1)
+    energy = torch.cat([composition, response.energy * scale], dim=1) / atoms.unsqueeze(1)
+    forces = (response.forces * scale).view(-1, columns)
+    stress = (response.virial * scale / volume).reshape(-1, columns)
+    # A mean over components, written as a sum over frames, has their number as a divisor.
+    parts = (
+        (weights.energy, energy, (batch.energy - now.energy) / atoms),
+        (
+            weights.forces / (3 * atoms_per_frame),
+            _without_energies(forces, composition),
+            (batch.forces - now.forces).flatten(),
+        ),
+        (
+            weights.stress / 9,
+            _without_energies(stress, composition),
+            (batch.stress - now.stress).flatten(),
+        ),
+    )
+    design, target = [energy[:0]], [atoms[:0]]
+    for weight, rows, values in parts:
+        known = torch.isfinite(values)
+        if weight > 0:
+            design.append(rows[known] * weight**0.5)
+            target.append(values[known] * weight**0.5)
+    return torch.cat(design), torch.cat(target)
+
+
+def _composition(potential: Potential, batch: Data) -> Tensor:
+    """Number of atoms of each species in each frame: (B, C) float64."""
+    types = potential.model.types(batch.atomic_numbers)
+    composition = torch.zeros(
+        batch.num_graphs, len(potential.species), dtype=torch.float64, device=types.device
+    )
+    ones = torch.ones(len(types), dtype=torch.float64, device=types.device)
+    return composition.index_put((batch.batch, types), ones, accumulate=True)
+
+
+def _without_energies(rows: Tensor, composition: Tensor) -> Tensor:
+    """Forces and stress do not depend on E0: zeros in its columns."""
+    return torch.cat([rows.new_zeros(len(rows), composition.shape[1]), rows], dim=1)
+
+
+class _Triangle:
+    """The triangular factor of all rows seen so far, the target as its last column."""
+
+    def __init__(self) -> None:
+        self.factor = torch.zeros(0, 0, dtype=torch.float64)
+        self.rows = 0
+
+    def add(self, design: Tensor, target: Tensor) -> None:
+        """Folds rows (M, P) with targets (M,) in."""
+        if not len(target):
+            return
+        block = torch.cat([design, target.unsqueeze(1)], dim=1).to("cpu")
+        if self.rows:
+            block = torch.cat([self.factor, block])
+        self.factor = torch.linalg.qr(block, mode="r").R
+        self.rows += len(target)
+
+    def solve(self, tolerance: float) -> tuple[Tensor, int, float]:
+        """The least-norm solution (P,), the rank, and the norm of the residual."""
+        assert self.factor is not None
+        matrix, target = self.factor[:, :-1], self.factor[:, -1]
+        norm = matrix.norm(dim=0)
+        scale = torch.where(norm > 0, norm, torch.ones_like(norm))
+        left, values, right = torch.linalg.svd(matrix / scale, full_matrices=False)
+        kept = values > tolerance * values.max()
+        inverse = torch.where(kept, 1 / values, 0.0)
+        solution = (right.t() @ (inverse * (left.t() @ target))) / scale
+        residual = float((matrix @ solution - target).norm())
+        return solution, int(kept.sum()), residual
