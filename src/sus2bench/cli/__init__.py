@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(command, commands, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(commands)}"
         return _fail(f"unknown command '{command}'; {hint}")
-    if {"-h", "--help"} & set(rest):
-        print(command_help(command))
-        return 0
     try:
+        if {"-h", "--help"} & set(rest):
+            print(command_help(command))
+            return 0
         return commands[command](rest)
     except KeyboardInterrupt:
         return _fail("interrupted", code=130)
@@ -156,7 +156,7 @@ def _compare(arguments: list[str]) -> int:
     from sus2bench.cli.comparison import FORMATS, compare
 
     parser = _Parser(prog="sus2bench compare", add_help=False, allow_abbrev=False)
-    parser.add_argument("records", nargs="+")
+    parser.add_argument("records", nargs="+", metavar="RECORD")
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)

@@ -174,6 +174,7 @@ def _content_problems(
             full = f"{section}.{key}".lstrip(".")
             if key not in allowed and not any(line.startswith(full) for line in added):
                 near = difflib.get_close_matches(key, allowed, n=3, cutoff=0.6)
+                near = [f"{section}.{name}".lstrip(".") for name in near]
                 problems.append(f"a config file sets the unknown key '{full}'{_did_you_mean(near)}")
     return problems
 
