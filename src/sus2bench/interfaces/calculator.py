@@ -1,7 +1,7 @@
 """An ASE calculator round any callable that predicts energies, forces and stresses of frames."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol, cast
 
 import ase
 import numpy as np
@@ -46,7 +46,7 @@ class FrameCalculator(Calculator):
         device: where `predict` wants its frames.
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties: list[str] = [
         "energy",
         "free_energy",
         "energies",
@@ -61,7 +61,7 @@ class FrameCalculator(Calculator):
         *,
         device: str | torch.device = "cpu",
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.predict = predict
         self.cutoff = cutoff
         self.device = torch.device(device)
@@ -77,13 +77,14 @@ class FrameCalculator(Calculator):
         Raises:
             PropertyNotImplementedError: stress is asked for without a periodic cell.
         """
-        super().calculate(atoms, properties, system_changes)
-        periodic = bool(self.atoms.pbc.any()) and self.atoms.cell.rank == 3
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        structure = cast(ase.Atoms, self.atoms)
+        periodic = bool(structure.pbc.any()) and structure.cell.rank == 3
         if "stress" in properties and not periodic:
             raise PropertyNotImplementedError(
                 "the stress is not defined: the cell has no volume or no direction is periodic"
             )
-        prediction = self.predict(build_frame(self.atoms, self.cutoff).to(self.device))
+        prediction = self.predict(build_frame(structure, self.cutoff).to(self.device))
         energy = float(prediction.energy)
         self.results = {
             "energy": energy,

@@ -16,7 +16,7 @@ LOG_2 = math.log(2.0)
 
 def dense(inputs: int, outputs: int, generator: torch.Generator, *, bias: bool = True) -> nn.Linear:
     """A linear layer, Glorot-uniform weights and zero biases, as both SchNet and PaiNN start."""
-    layer = skip_init(nn.Linear, inputs, outputs, bias=bias, dtype=torch.float64)
+    layer: nn.Linear = skip_init(nn.Linear, inputs, outputs, bias=bias, dtype=torch.float64)
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     if bias:
         nn.init.zeros_(layer.bias)
@@ -25,7 +25,7 @@ def dense(inputs: int, outputs: int, generator: torch.Generator, *, bias: bool =
 
 def embedding(count: int, features: int, generator: torch.Generator) -> nn.Embedding:
     """One vector per species, standard normal."""
-    layer = skip_init(nn.Embedding, count, features, dtype=torch.float64)
+    layer: nn.Embedding = skip_init(nn.Embedding, count, features, dtype=torch.float64)
     nn.init.normal_(layer.weight, generator=generator)
     return layer
 

@@ -150,7 +150,8 @@ class PaiNN(SiteEnergyModel):
         for message, update in zip(self.messages, self.updates, strict=True):
             s, v = message(s, v, basis, envelope, directions, frame.edge_index)
             s, v = update(s, v)
-        return self.readout(s).squeeze(-1)
+        site: Tensor = self.readout(s).squeeze(-1)
+        return site
 
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments."""

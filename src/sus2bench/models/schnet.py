@@ -55,7 +55,8 @@ class Interaction(nn.Module):
         neighbour, centre = edge_index
         weights = self.filter(basis) * envelope
         messages = self.enter(x).index_select(0, neighbour) * weights
-        return self.leave(torch.zeros_like(x).index_add(0, centre, messages))
+        update: Tensor = self.leave(torch.zeros_like(x).index_add(0, centre, messages))
+        return update
 
 
 class SchNet(SiteEnergyModel):
@@ -112,7 +113,8 @@ class SchNet(SiteEnergyModel):
         x = self.embedding(self.types(frame.atomic_numbers))
         for interaction in self.interactions:
             x = x + interaction(x, basis, envelope, frame.edge_index)
-        return self.readout(x).squeeze(-1)
+        site: Tensor = self.readout(x).squeeze(-1)
+        return site
 
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -84,7 +84,8 @@ class ZBL(nn.Module):
         screened = (self.amplitudes.to(distance.dtype) * decay).sum(-1)
         reach = (self.radius[z_i] + self.radius[z_j]).to(distance.dtype)
         pair = COULOMB * (z_i * z_j) / distance * screened * envelope(distance / reach)
-        return distance.new_zeros(len(frame.atomic_numbers)).index_add(0, centre, 0.5 * pair)
+        site: Tensor = distance.new_zeros(len(frame.atomic_numbers))
+        return site.index_add(0, centre, 0.5 * pair)
 
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments."""

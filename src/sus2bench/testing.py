@@ -1,1 +1,0 @@
-"""Contract tests that every model of the package has to pass."""

@@ -1,0 +1,62 @@
+"""Every model of the package keeps the contract."""
+
+
+from sus2bench.models.painn import PaiNN
+from sus2bench.models.potential import Potential
+from sus2bench.models.schnet import SchNet
+from sus2bench.models.sus2 import SUS2
+from sus2bench.models.zbl import ZBL
+from sus2bench.testing import ContractTests, perturb
+
+SPECIES = ("Cu", "Au", "Al")
+ENERGIES = {"Cu": -3.5, "Au": -3.25, "Al": -3.75}
+
+
+class TestSchNet(ContractTests):
+    def build(self, dtype):
+        model = SchNet(SPECIES, 4.0, features=8, interactions=2, gaussians=10)
+        return perturb(Potential(model, ENERGIES).to(dtype))
+
+
+class TestPaiNN(ContractTests):
+    def build(self, dtype):
+        model = PaiNN(SPECIES, 4.0, features=8, interactions=2, bessels=8)
+        return perturb(Potential(model, ENERGIES).to(dtype))
+
+
+class TestPaiNNWithRepulsion(ContractTests):
+    def build(self, dtype):
+        model = PaiNN(SPECIES, 3.8, features=4, interactions=1, bessels=5)
+        potential = Potential(model, ENERGIES, energy_scale=0.5, zbl=ZBL(SPECIES))
+        return perturb(potential.to(dtype))
+
+
+class SUS2Contract(ContractTests):
+    scaling_map = "K"
+    radial_basis_type = "RBChebyshev_sss"
+    ranks_and_channels = (2, 2)
+
+    def build(self, dtype):
+        model = SUS2(
+            SPECIES,
+            4.0,
+            max_rank=self.ranks_and_channels[0],
+            channels=self.ranks_and_channels[1],
+            scaling_map=self.scaling_map,
+            radial_basis_type=self.radial_basis_type,
+        )
+        return perturb(Potential(model, ENERGIES).to(dtype))
+
+
+class TestSUS2(SUS2Contract):
+    pass
+
+
+class TestSUS2ScalingByRank(SUS2Contract):
+    scaling_map = "L"
+    radial_basis_type = "RBChebyshev_ss"
+
+
+class TestSUS2ScalingByRankAndChannel(SUS2Contract):
+    scaling_map = "LK"
+    ranks_and_channels = (3, 1)
