@@ -32,6 +32,9 @@ _UNITS = {
     "_components": "components",
     "_us_per_atom": "µs/atom",
     "_MB": "MB",
+    "_eV": "eV",
+    "_eV_A": "eV/Å",
+    "_per_atom_deviation_eV": "eV/atom",
 }
 
 

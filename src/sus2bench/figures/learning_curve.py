@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sus2bench.figures.style import COLOURS, style
+from sus2bench.figures.style import COLOURS, plain_numbers, style
 
 
 def learning_curve(files: Mapping[str, Path], metric: str, label: str) -> Figure:
@@ -36,6 +36,7 @@ def learning_curve(files: Mapping[str, Path], metric: str, label: str) -> Figure
             colour = COLOURS[number % len(COLOURS)]
             axes.plot(table["step"], table[metric], color=colour, linewidth=1.2, label=name)
         axes.set_yscale("log")
+        plain_numbers(axes.yaxis)
         axes.set_xlabel("training step")
         axes.set_ylabel(label)
         axes.legend()

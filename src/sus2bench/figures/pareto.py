@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from sus2bench.figures.style import COLOURS, style
+from sus2bench.figures.style import COLOURS, plain_numbers, style
 
 _QUANTITIES = (
     ("energy_per_atom_rmse_meV", "energy RMSE (meV/atom)"),
@@ -47,6 +47,8 @@ def pareto(records: Sequence[dict[str, Any]], split: str) -> Figure:
                 )
             axes.set_xscale("log")
             axes.set_yscale("log")
+            plain_numbers(axes.xaxis)
+            plain_numbers(axes.yaxis)
             axes.set_xlabel("energy and forces (µs/atom)")
             axes.set_ylabel(f"{split} {label}")
         axes.legend(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sus2bench.benchmark.accuracy import load_predictions
 from sus2bench.figures.style import COLOURS, style
 
 Array = npt.NDArray[np.float64]
@@ -29,23 +30,24 @@ def parity(panels: Mapping[str, Path]) -> Figure:
     with style():
         figure = Figure(figsize=(2.6 * len(panels) + 0.4, 5.2), layout="constrained")
         axes = figure.subplots(2, len(panels), squeeze=False, sharex="row", sharey="row")
-        for column, (title, file) in enumerate(panels.items()):
-            with np.load(file) as predictions:
-                values = {name: predictions[name] for name in predictions.files}
+        tables = {title: load_predictions(file) for title, file in panels.items()}
+        relative = all("composition_energy" in values for values in tables.values())
+        energy = "energy above composition fit" if relative else "energy"
+        for column, (title, values) in enumerate(tables.items()):
             axes[0, column].set_title(title)
-            _draw(axes[0, column], *_energies(values), "meV/atom")
+            _draw(axes[0, column], *_energies(values, relative), "meV/atom")
             _draw(axes[1, column], *_forces(values), "meV/Å")
-            axes[0, column].set_xlabel("reference energy (eV/atom)")
+            axes[0, column].set_xlabel(f"reference {energy} (eV/atom)")
             axes[1, column].set_xlabel("reference force (eV/Å)")
-        axes[0, 0].set_ylabel("predicted energy (eV/atom)")
+        axes[0, 0].set_ylabel(f"predicted {energy} (eV/atom)")
         axes[1, 0].set_ylabel("predicted force (eV/Å)")
     return figure
 
 
-def _energies(values: Mapping[str, Any]) -> tuple[Array, Array]:
-    """Energies per atom; relative to the composition's where that is known."""
+def _energies(values: Mapping[str, Any], relative: bool) -> tuple[Array, Array]:
+    """Energies per atom, on request relative to those of the composition fit."""
     atoms = np.diff(values["frame_offsets"])
-    zero = values.get("composition_energy", np.zeros(len(atoms)))
+    zero = values["composition_energy"] if relative else np.zeros(len(atoms))
     return (values["energy_reference"] - zero) / atoms, (values["energy"] - zero) / atoms
 
 

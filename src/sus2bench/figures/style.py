@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -35,6 +37,13 @@ def style() -> Iterator[None]:
     """Draw with the shared settings, leaving matplotlib's own as they were."""
     with mpl.rc_context(_SETTINGS):
         yield
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Ticks 1, 2, 5, 10, ... on a logarithmic axis, written without powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
