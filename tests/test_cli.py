@@ -125,7 +125,7 @@ def test_module_and_command_are_the_same():
         (["train", "budget.max_step=5"], "'budget.max_step'; did you mean budget.max_steps"),
         (["train", "batch_size=5"], "'batch_size'; did you mean data.batch_size"),
         (["train", "model.channels=5"], "unknown key 'model.channels'"),
-        (["train", "experiment=misspelt"], "'budget.max_step'; did you mean budget.max_steps?"),
+        (["train", "experiment=misspelt"], "'budget.max_step'; did you mean budget.max_steps"),
         (["train", "model=sus2,schnet"], "add --multirun"),
         (["train", "-m", "model=sus2,shnet"], "no option 'shnet'; did you mean schnet?"),
         (["train", "modell/sus2=x"], "unknown config group 'modell/sus2'"),
