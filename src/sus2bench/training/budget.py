@@ -1,0 +1,87 @@
+"""The budget of a training run: a number of steps, a wall time, or whichever is used up first."""
+
+import re
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(duration: float | str | timedelta) -> float:
+    """A duration in seconds: a number of seconds, or text such as `90 s`, `20 min`, `2 h`, `1 d`.
+
+    Raises:
+        ValueError: text of another form, or a duration that is not positive.
+    """
+    if isinstance(duration, timedelta):
+        value = duration.total_seconds()
+    elif isinstance(duration, str):
+        match = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*(s|min|h|d)?\s*", duration)
+        if match is None:
+            raise ValueError(
+                f"{duration!r} is not a duration: give seconds, or text such as '20 min'"
+            )
+        value = float(match[1]) * _UNITS[match[2] or "s"]
+    else:
+        value = float(duration)
+    if not value > 0:
+        raise ValueError(f"a duration must be positive, not {duration!r}")
+    return value
+
+
+class Budget:
+    """How long to train, and how much of it is used.
+
+    The time that earlier parts of a resumed run took counts: `elapsed` is saved with the run.
+
+    Args:
+        max_steps: optimizer steps, or None for no limit.
+        max_time: wall time from the first step on, validation included: seconds or text such as
+            `20 min`; None for no limit.
+        clock: returns seconds; for tests.
+
+    Raises:
+        ValueError: no limit at all, or one that is not positive.
+    """
+
+    def __init__(
+        self,
+        max_steps: int | None = None,
+        max_time: float | str | timedelta | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if max_steps is None and max_time is None:
+            raise ValueError("the budget is endless: set budget.max_steps or budget.max_time")
+        if max_steps is not None and max_steps < 1:
+            raise ValueError(f"budget.max_steps must be at least 1, not {max_steps}")
+        self.max_steps = max_steps
+        self.max_time = None if max_time is None else seconds(max_time)
+        self._clock = clock
+        self._before = 0.0
+        self._started: float | None = None
+
+    def start(self, elapsed: float | None = None) -> None:
+        """Starts the clock, after `elapsed` seconds that were used before (default: go on)."""
+        self._before = self.elapsed if elapsed is None else elapsed
+        self._started = self._clock()
+
+    def stop(self) -> None:
+        """Stops the clock."""
+        self._before, self._started = self.elapsed, None
+
+    @property
+    def elapsed(self) -> float:
+        """Wall time used so far, s."""
+        running = 0.0 if self._started is None else self._clock() - self._started
+        return self._before + running
+
+    def progress(self, step: int) -> float:
+        """The used part of the budget in [0, 1] after `step` optimizer steps."""
+        used = 0.0
+        if self.max_steps is not None:
+            used = step / self.max_steps
+        if self.max_time is not None:
+            used = max(used, self.elapsed / self.max_time)
+        return min(used, 1.0)

@@ -1,0 +1,200 @@
+"""One call that trains: trainer, callbacks, loggers, interruption, resume."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from sus2bench.training.budget import Budget
+from sus2bench.training.checkpoints import BEST, LAST, AtomicCheckpointIO, Checkpoints
+from sus2bench.training.control import RunControl, TrainingInterruptedError
+from sus2bench.training.csv_logger import CSVLogger
+from sus2bench.training.module import PotentialModule
+from sus2bench.training.resume import read_checkpoint
+
+Status = Literal["completed", "stopped_early", "interrupted"]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training run has ended."""
+
+    status: Status
+    """`completed` (the budget is used), `stopped_early` (by a callback), `interrupted` (by a
+    signal; call `fit` with `resume="last"` to go on)."""
+    best_checkpoint: Path | None
+    """Checkpoint of the best validation, for `load_potential`; None without checkpoints."""
+    last_checkpoint: Path | None
+    """Checkpoint to resume from."""
+    steps: int
+    """Optimizer steps, those before a resume included."""
+    epochs: float
+    """Passes over the training data."""
+    train_seconds: float
+    """Wall time of training and validation, s, that before a resume included."""
+    history: Path | None
+    """CSV file of what was logged; None without a CSV logger."""
+
+
+def fit(
+    module: PotentialModule,
+    datamodule: pl.LightningDataModule,
+    budget: Budget,
+    *,
+    folder: str | os.PathLike[str],
+    trainer: Callable[..., pl.Trainer] = pl.Trainer,
+    callbacks: Iterable[Callback] = (),
+    loggers: Iterable[Logger] = (),
+    resume: str | os.PathLike[str] | None = None,
+) -> FitResult:
+    """Trains a potential within a budget.
+
+    Afterwards `module.potential` holds the weights of the best checkpoint (averaged ones where they
+    are kept), unless the run was interrupted; without checkpoints the last weights. W&B runs are
+    finished whatever happens.
+
+    Args:
+        module: the potential with loss, optimizer and schedule.
+        datamodule: gives the batches, and an epoch-seeded sampler if a resume is to be exact.
+        budget: steps and wall time.
+        folder: of the run; for `checkpoints/` and the CSV file.
+        trainer: makes the trainer, e.g. `functools.partial(lightning.pytorch.Trainer,
+            accelerator="cpu")`; callbacks, loggers and everything a budget decides are added.
+        callbacks: e.g. `Checkpoints`, `WeightAverage`, `ProgressBar`.
+        loggers: e.g. `CSVLogger`.
+        resume: checkpoint to go on from; `last` is that of `folder`, or a new start if there is
+            none; None starts anew.
+
+    Returns:
+        How it ended; see `FitResult`.
+
+    Raises:
+        FloatingPointError: a loss or a weight is not finite.
+        ValueError: misconfigured loss, trainer or checkpoint; the text says which.
+    """
+    folder = Path(folder)
+    callbacks, loggers = list(callbacks), list(loggers)
+    checkpoints = next((c for c in callbacks if isinstance(c, Checkpoints)), None)
+    if checkpoints is not None and checkpoints.folder is None:
+        checkpoints.folder = folder / "checkpoints"
+    source = _source(resume, checkpoints, folder)
+    state = None if source is None else read_checkpoint(source)
+    history = _begin_history(loggers, folder, 0 if state is None else int(state["global_step"]))
+    control = RunControl(budget)
+    run = trainer(
+        callbacks=[control, *callbacks],
+        logger=loggers or False,
+        default_root_dir=folder,
+        max_epochs=-1,
+        max_steps=-1,
+        inference_mode=False,
+        num_sanity_val_steps=0,
+        enable_checkpointing=checkpoints is not None,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO()],
+    )
+    if state is not None and _used_up(budget, state):
+        _deploy(module, checkpoints)
+        return _result("completed", module, run, budget, checkpoints, history, state)
+    del state
+    try:
+        with warnings.catch_warnings():
+            # The loader resumes by its sampler, which Lightning does not know.
+            warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that")
+            # Our own logging does not use Lightning's interval.
+            warnings.filterwarnings("ignore", message="The number of training batches")
+            run.fit(module, datamodule=datamodule, ckpt_path=source, weights_only=True)
+    except TrainingInterruptedError:
+        return _result("interrupted", module, run, budget, checkpoints, history)
+    finally:
+        _finish(loggers)
+    _deploy(module, checkpoints)
+    status: Status = "completed" if control.exhausted else "stopped_early"
+    if control.signal_received is not None:
+        status = "interrupted"
+    return _result(status, module, run, budget, checkpoints, history)
+
+
+def _source(
+    resume: str | os.PathLike[str] | None, checkpoints: Checkpoints | None, folder: Path
+) -> Path | None:
+    """The checkpoint to resume from."""
+    if resume is None:
+        return None
+    if os.fspath(resume) == "last":
+        last = (folder / "checkpoints" if checkpoints is None else checkpoints.path("")) / LAST
+        return last if last.exists() else None
+    return Path(resume)
+
+
+def _begin_history(loggers: list[Logger], folder: Path, step: int) -> Path | None:
+    path = None
+    for logger in loggers:
+        if isinstance(logger, CSVLogger):
+            logger.folder = logger.folder or folder
+            logger.begin(step)
+            path = logger.path
+    return path
+
+
+def _used_up(budget: Budget, state: dict[str, Any]) -> bool:
+    """Whether the run of a checkpoint needs no further step; tells the budget its time."""
+    elapsed = state["callbacks"][RunControl(budget).state_key]["elapsed"]
+    budget.start(elapsed)
+    budget.stop()
+    return budget.progress(int(state["global_step"])) >= 1.0
+
+
+def _deploy(module: PotentialModule, checkpoints: Checkpoints | None) -> None:
+    """Puts the weights to use into the module."""
+    payload = module.deployed_payload()
+    if checkpoints is not None:
+        best = checkpoints.path(BEST)
+        payload = read_checkpoint(best if best.exists() else checkpoints.path(LAST))["potential"]
+    module.potential.load_state_dict(payload["state_dict"])
+
+
+def _result(
+    status: Status,
+    module: PotentialModule,
+    run: pl.Trainer,
+    budget: Budget,
+    checkpoints: Checkpoints | None,
+    history: Path | None,
+    state: dict[str, Any] | None = None,
+) -> FitResult:
+    paths: dict[str, Path | None] = {LAST: None, BEST: None}
+    if checkpoints is not None:
+        for name in paths:
+            path = checkpoints.path(name)
+            paths[name] = path if path.exists() else None
+    if state is not None:
+        position, steps = state["sus2bench"]["position"], int(state["global_step"])
+        batches = state["sus2bench"]["batches_per_epoch"]
+    else:
+        position, steps = module.position, run.global_step
+        batches = run.num_training_batches
+    return FitResult(
+        status=status,
+        best_checkpoint=paths[BEST] or paths[LAST],
+        last_checkpoint=paths[LAST],
+        steps=steps,
+        epochs=position["epoch"] + position["batch"] / max(batches, 1),
+        train_seconds=budget.elapsed,
+        history=history,
+    )
+
+
+def _finish(loggers: list[Logger]) -> None:
+    """Ends W&B runs, which would otherwise swallow the next run of the same process."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()

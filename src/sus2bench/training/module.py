@@ -1,0 +1,266 @@
+"""The one LightningModule: how every potential is trained, validated and tested."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+from torch.optim import Optimizer
+from torch_geometric.data import Data
+
+from sus2bench.models.potential import Potential
+from sus2bench.training.distributed import sum_over_ranks
+from sus2bench.training.loss import TERMS, LossSums, PotentialLoss
+from sus2bench.training.metrics import ErrorAccumulator
+from sus2bench.training.resume import (
+    CHECKPOINT_VERSION,
+    between_batches,
+    next_position,
+    set_position,
+)
+from sus2bench.training.schedules import Constant, Schedule
+
+DEFERRED_CHECKS = 32
+"""Steps after which losses are checked on an accelerator, where each check waits for the device."""
+
+
+def parameter_groups(potential: torch.nn.Module) -> list[dict[str, Any]]:
+    """Groups for an optimizer: without weight decay biases, other vectors and atomic energies."""
+    decayed: list[Tensor] = []
+    free: list[Tensor] = []
+    for name, parameter in potential.named_parameters():
+        if parameter.requires_grad:
+            matrix = parameter.ndim > 1 and not name.startswith("atomic_energies.")
+            (decayed if matrix else free).append(parameter)
+    groups: list[dict[str, Any]] = [{"params": decayed}] if decayed else []
+    return [*groups, {"params": free, "weight_decay": 0.0}] if free else groups
+
+
+class PotentialModule(pl.LightningModule):
+    """Training, validation and test of a potential.
+
+    Logged: `train/loss` and `train/loss_<term>` as averages over the last `log_every` steps,
+    `train/learning_rate`; `valid/loss`, `valid/<metric>` and `<test set>/<metric>`, exact over the
+    whole set, with the metric names of `ErrorAccumulator`.
+
+    Args:
+        potential: what is trained.
+        loss: weights and functions of its terms.
+        optimizer: makes an optimizer from parameter groups, e.g.
+            `functools.partial(torch.optim.AdamW, lr=1e-3)`.
+        schedule: learning rate as a function of progress; constant if not given.
+        log_every: steps between two logged training losses.
+
+    Raises:
+        ValueError: `log_every` is less than 1.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        loss: PotentialLoss,
+        optimizer: Callable[[Iterable[Any]], Optimizer],
+        schedule: Schedule | None = None,
+        *,
+        log_every: int = 50,
+    ) -> None:
+        super().__init__()
+        if log_every < 1:
+            raise ValueError(f"log_every is a number of steps, at least 1, not {log_every}")
+        self.potential = potential
+        self.loss = loss
+        self.schedule = schedule or Constant()
+        self.log_every = log_every
+        self.progress = 0.0
+        """Used part of the budget, in [0, 1]; set by the run's control."""
+        self.deployed_parameters: Mapping[str, Tensor] = {}
+        """Parameters of the potential that replace the trained ones in its deployed form."""
+        self.position = {"epoch": 0, "batch": 0}
+        """Epoch, and number of its batches that are done."""
+        self.test_errors: dict[str, dict[str, float]] = {}
+        """Result of the last test: metrics by name of the test set."""
+        self._make_optimizer = optimizer
+        self._window = LossSums(torch.zeros(3, dtype=torch.float64), torch.zeros(3).double())
+        self._valid = LossSums(self._window.sums.clone(), self._window.counts.clone())
+        self._errors: list[ErrorAccumulator] = [ErrorAccumulator()]
+        self._unchecked: list[tuple[Tensor, Tensor]] = []
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer; the schedule acts on its learning rates before each step."""
+        groups = parameter_groups(self.potential)
+        if not groups:
+            raise ValueError("the potential has no parameter that is trained")
+        optimizer = self._make_optimizer(groups)
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        return optimizer
+
+    # Training
+
+    def forward(self, frame: Data) -> Any:
+        """Predicts what the loss needs; see `Potential.forward`."""
+        return self.potential(frame, forces=self.loss.needs_forces, stress=self.loss.needs_stress)
+
+    def on_train_start(self) -> None:
+        """Puts the sums of losses where the model is."""
+        self._window = LossSums(*(value.to(self.device) for value in self._window))
+
+    def on_train_epoch_start(self) -> None:
+        """Tells the batch sampler which epoch begins; a resumed epoch has been told before."""
+        self.position = {"epoch": self.current_epoch, "batch": 0}
+        set_position(self.trainer.train_dataloader, self.position)
+
+    def on_train_batch_start(self, batch: Data, batch_idx: int) -> None:
+        """Sets the learning rate."""
+        factor = self.schedule.factor(self.progress)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+    def training_step(self, batch: Data, batch_idx: int) -> Tensor:
+        """The loss of a batch; FloatingPointError, with the frames named, if it is not finite."""
+        loss: Tensor
+        loss, sums = self.loss(self(batch), batch)
+        self._window.sums.add_(sums.sums)
+        self._window.counts.add_(sums.counts)
+        self._unchecked.append((loss.detach(), batch.frame_index))
+        if loss.device.type == "cpu" or len(self._unchecked) >= DEFERRED_CHECKS:
+            self.check_losses()
+        return loss
+
+    def check_losses(self) -> None:
+        """Raises FloatingPointError if a loss since the last check was not finite."""
+        losses = torch.stack([loss for loss, _ in self._unchecked]) if self._unchecked else None
+        pending, self._unchecked = self._unchecked, []
+        if losses is None or bool(torch.isfinite(losses).all()):
+            return
+        first = int((~torch.isfinite(losses)).nonzero()[0])
+        frames = pending[first][1].tolist()
+        raise FloatingPointError(
+            f"the training loss is {float(losses[first])} on the batch of frames {frames} "
+            f"(positions in the training set) near step {self.global_step}. Look for wrong labels "
+            "or atoms on top of each other there, lower the learning rate or clip gradients"
+        )
+
+    def on_train_batch_end(self, outputs: Any, batch: Data, batch_idx: int) -> None:
+        """Counts the batch and logs."""
+        self.position["batch"] += 1
+        step = self.global_step
+        if step == 1:
+            self._check_gradient()
+        if step % self.log_every == 0:
+            self._log_training(step)
+
+    def _check_gradient(self) -> None:
+        labels = float(sum_over_ranks(self._window.counts).sum())
+        gradients = (p.grad for p in self.potential.parameters() if p.grad is not None)
+        if labels and not any(bool(gradient.any()) for gradient in gradients):
+            raise ValueError(
+                "the gradient of the loss is zero for every parameter in the first step: no term "
+                f"with a positive weight ({self.loss.weights}) has labels, or the model does not "
+                "depend on its parameters"
+            )
+
+    def _log_training(self, step: int) -> None:
+        sums, counts = (sum_over_ranks(value) for value in self._window)
+        values = {"train/loss": float(self.loss.total(sums, counts))}
+        for term, total, count in zip(TERMS, sums.tolist(), counts.tolist(), strict=True):
+            if count:
+                values[f"train/loss_{term}"] = total / count
+        values["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        self._window.sums.zero_()
+        self._window.counts.zero_()
+        self._log(values, step)
+        self.log("train/loss", values["train/loss"], prog_bar=True, logger=False)
+
+    # Validation and test
+
+    def on_validation_epoch_start(self) -> None:
+        """Empties the sums."""
+        zeros = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self._valid = LossSums(zeros, zeros.clone())
+        self._errors = [ErrorAccumulator()]
+
+    def validation_step(self, batch: Data, batch_idx: int) -> None:
+        """Adds the errors of a batch."""
+        prediction = self.potential(batch)
+        sums = self.loss.sums(prediction, batch)
+        self._valid.sums.add_(sums.sums)
+        self._valid.counts.add_(sums.counts)
+        self._errors[0].update(prediction, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs loss and errors of the whole set, and tells the schedule."""
+        sums, counts = (sum_over_ranks(value) for value in self._valid)
+        loss = float(self.loss.total(sums, counts))
+        values = {"valid/loss": loss}
+        values.update({f"valid/{k}": v for k, v in self._errors[0].compute().items()})
+        self._errors[0].reset()
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.schedule.observe(loss)
+        for name, value in values.items():
+            self.log(name, value, logger=False, rank_zero_only=False)
+        self._log(values, self.global_step)
+
+    def on_test_epoch_start(self) -> None:
+        """Makes one accumulator for each test set."""
+        self._errors = [ErrorAccumulator() for _ in self.test_names]
+
+    @property
+    def test_names(self) -> list[str]:
+        """Names of the test sets, from the data module, else `test`, `test_1`, ..."""
+        names = getattr(getattr(self.trainer, "datamodule", None), "test_names", None)
+        if names is not None:
+            return list(names)
+        loaders = self.trainer.test_dataloaders
+        count = len(loaders) if isinstance(loaders, list) else 1
+        return ["test", *(f"test_{i}" for i in range(1, count))]
+
+    def test_step(self, batch: Data, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Adds the errors of a batch."""
+        self._errors[dataloader_idx].update(self.potential(batch), batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Stores and logs the errors of each test set."""
+        self.test_errors = {
+            name: errors.compute()
+            for name, errors in zip(self.test_names, self._errors, strict=True)
+        }
+        for name, report in self.test_errors.items():
+            self._log({f"{name}/{k}": v for k, v in report.items()}, self.global_step)
+
+    def _log(self, values: Mapping[str, float], step: int) -> None:
+        """Writes to all loggers; Lightning's own way would cost time in every step."""
+        if self.trainer.is_global_zero:
+            for logger in self.loggers:
+                logger.log_metrics({**values, "epoch": float(self.position["epoch"])}, step)
+
+    # Checkpoints
+
+    def deployed_payload(self) -> dict[str, Any]:
+        """Payload of the potential to use: with averaged weights where they are kept."""
+        payload = self.potential.to_payload()
+        for name, tensor in self.deployed_parameters.items():
+            payload["state_dict"][name] = tensor.detach().clone()
+        return payload
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the deployed potential and what a resumed run needs."""
+        position = next_position(self.position, self.trainer.num_training_batches)
+        between_batches(checkpoint["loops"], position)
+        checkpoint["potential"] = self.deployed_payload()
+        checkpoint["sus2bench"] = {
+            "version": CHECKPOINT_VERSION,
+            "position": position,
+            "batches_per_epoch": int(self.trainer.num_training_batches),
+            "schedule": self.schedule.state_dict(),
+            "window": [value.clone() for value in self._window],
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes back what `on_save_checkpoint` added."""
+        state = checkpoint["sus2bench"]
+        self.position = dict(state["position"])
+        self.schedule.load_state_dict(state["schedule"])
+        self._window = LossSums(*state["window"])
