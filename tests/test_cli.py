@@ -63,7 +63,7 @@ def jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list:
             raise ValueError("frame 7 has no label 'forces'; it has: energy")
         if config.seed == 14:
             raise RuntimeError("a defect")
-        return {"metrics": {"test": {"forces_mae_meV_A": 5.0}}}
+        return {"metrics": {"valid": {"forces_rmse_meV_A": 5.0}}}
 
     monkeypatch.setattr(benchmark, "run", SimpleNamespace(train=train), raising=False)
     return started

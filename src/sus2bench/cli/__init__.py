@@ -146,9 +146,8 @@ def _run_with_hydra(command: str, arguments: list[str], folder: Path) -> int:
 
 
 def _objective(record: dict[str, Any], config: Any) -> float:
-    """The number a sweep optimizes: the metric of the record that the config names."""
-    name = config.get("optimized_metric")
-    value = next((metrics[name] for metrics in record["metrics"].values() if name in metrics), None)
+    """The number a sweep minimizes: the metric that the config names, on the validation set."""
+    value = record["metrics"].get("valid", {}).get(config.get("optimized_metric"))
     return float("nan") if value is None else float(value)
 
 

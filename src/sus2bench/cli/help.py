@@ -49,11 +49,14 @@ _ABOUT = {
     ),
     "evaluate": (
         "Errors of a trained potential (a checkpoint or an .mtp file) on a data set.",
-        [],
+        [
+            "sus2bench evaluate potential=runs/emt-alloys/sus2/best.ckpt splits=[test]",
+            "sus2bench evaluate data=alloy53 potential=NiCu.mtp 'species=[Ni,Cu]'",
+        ],
     ),
     "speed": (
         "Time energies and forces of potentials on the same frames, in turn.",
-        [],
+        ["sus2bench speed 'potentials={first: a.ckpt, second: b.ckpt}' dtype=float32"],
     ),
 }
 
@@ -126,15 +129,29 @@ def command_help(command: str) -> str:
         sections += [_group_line(group, names, defaults[group]) for group, names in options.items()]
         sections.append("")
     sections.append("keys (KEY=VALUE, with their defaults; ??? has to be given):")
-    sections += [_key_line(key, value) for key, value in flatten(body) if not _is_section(value)]
+    comments = _comments((folder / f"{command}.yaml").read_text())
+    for key, value in flatten(body):
+        if not (isinstance(value, dict) and value):
+            sections.append(_key_line(key, value, comments.get(key, "")))
     sections += ["", "  The keys of a group are written GROUP.KEY; --cfg job shows them all."]
     if examples:
         sections += ["", "examples:", *(f"  {example}" for example in examples)]
     return "\n".join(sections)
 
 
-def _is_section(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value)
+def _comments(text: str) -> dict[str, str]:
+    """The comment behind each key of a YAML text, by its dotted name."""
+    lines = text.splitlines()
+    found: dict[str, str] = {}
+
+    def walk(node: yaml.Node | None, prefix: str) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                found[prefix + key.value] = lines[key.start_mark.line].partition(" # ")[2].strip()
+                walk(value, f"{prefix}{key.value}.")
+
+    walk(yaml.compose(text), "")
+    return found
 
 
 def _group_line(group: str, names: list[str], default: str | None) -> str:
@@ -149,6 +166,7 @@ def _group_line(group: str, names: list[str], default: str | None) -> str:
     )
 
 
-def _key_line(key: str, value: Any) -> str:
-    shown = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n")
-    return f"  {key:<30} {shown.strip()}"
+def _key_line(key: str, value: Any, comment: str) -> str:
+    plain = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n")
+    line = f"  {key:<26} {plain.strip():<18} {comment}".rstrip()
+    return textwrap.fill(line, width=_WIDTH, subsequent_indent=" " * 48, drop_whitespace=True)
