@@ -1,6 +1,5 @@
 """Every model of the package keeps the contract."""
 
-
 from sus2bench.models.painn import PaiNN
 from sus2bench.models.potential import Potential
 from sus2bench.models.schnet import SchNet

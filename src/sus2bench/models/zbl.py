@@ -83,7 +83,8 @@ class ZBL(nn.Module):
         decay = torch.exp(-scaled * self.decays.to(distance.dtype))
         screened = (self.amplitudes.to(distance.dtype) * decay).sum(-1)
         reach = (self.radius[z_i] + self.radius[z_j]).to(distance.dtype)
-        pair = COULOMB * (z_i * z_j) / distance * screened * envelope(distance / reach)
+        charges = (z_i * z_j).to(distance.dtype)
+        pair = COULOMB * charges / distance * screened * envelope(distance / reach)
         site: Tensor = distance.new_zeros(len(frame.atomic_numbers))
         return site.index_add(0, centre, 0.5 * pair)
 

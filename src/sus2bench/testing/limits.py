@@ -37,11 +37,10 @@ class LimitTests(ContractBase):
                 f"{type(potential.model).__name__} declares smoothness = {smoothness}: forces "
                 "would jump at the cutoff"
             )
-        quantity = "energy (eV)"
         delta = 1e-5
         values = self._along_bond(potential, [cutoff + n * delta for n in (-2, -1, 1, 2)])
         # E'' delta^2 is about 1e-8 for the stiffest bonds of 100 eV/Å^2.
-        for name, value in zip((quantity, "force (eV/Å)"), values, strict=True):
+        for name, value in zip(("energy (eV)", "force (eV/Å)"), values, strict=True):
             below, above = 2 * value[1] - value[0], 2 * value[2] - value[3]
             check_close(above, below, 2e-8, f"{name} just beyond and just below the cutoff")
         if smoothness >= 2:
@@ -120,11 +119,11 @@ class LimitTests(ContractBase):
         for name, (one, two) in (("two lone atoms", lone), ("two molecules", molecules)):
             far = two.copy()
             far.positions += (APART, 0.0, APART)
-            apart, joined = predict(potential, one, two), predict(potential, one + far)
-            check_close(
-                joined.energy[0], apart.energy.sum(), 1e-10, f"energy of {name} far apart (eV)"
-            )
-            check_close(forces(joined), forces(apart), 1e-10, f"forces of {name} far apart (eV/Å)")
+            joined, apart = predict(potential, one + far), predict(potential, one)
+            other = predict(potential, two)
+            energy, force = apart.energy + other.energy, torch.cat([forces(apart), forces(other)])
+            check_close(joined.energy, energy, 1e-10, f"energy of {name} far apart (eV)")
+            check_close(forces(joined), force, 1e-10, f"forces of {name} far apart (eV/Å)")
 
     def test_unknown_element_is_refused_by_name(self) -> None:
         """An element outside the species is an error that names it."""

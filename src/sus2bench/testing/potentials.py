@@ -29,13 +29,15 @@ def perturb(potential: Potential, seed: int = 0, scale: float = 0.1) -> Potentia
 def predict(potential: Potential, *structures: ase.Atoms) -> Prediction:
     """Predicts one batch of structures with a new neighbour list."""
     frames = [build_frame(atoms, potential.cutoff) for atoms in structures]
-    return potential(collate(frames))
+    prediction: Prediction = potential(collate(frames))
+    return prediction
 
 
 def energies(potential: Potential, structures: Iterable[ase.Atoms]) -> Tensor:
     """Total energies (B,), eV."""
     frames = [build_frame(atoms, potential.cutoff) for atoms in structures]
-    return potential(collate(frames), forces=False, stress=False).energy
+    prediction: Prediction = potential(collate(frames), forces=False, stress=False)
+    return prediction.energy
 
 
 def forces(prediction: Prediction) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import ase
 import numpy as np
+from numpy.typing import NDArray
 
 SPACING = 2.6
 """Å between grid points, about a bond length of metals."""
@@ -55,16 +56,17 @@ def structures(symbols: Sequence[str]) -> dict[str, ase.Atoms]:
     }
 
 
-def rotation(seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def rotation(seed: int) -> NDArray[np.float64]:
     """A random proper rotation (3, 3), uniform over the sphere."""
     matrix, triangle = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
     matrix = matrix * np.sign(np.diag(triangle))
-    return matrix * np.linalg.det(matrix)
+    proper: NDArray[np.float64] = matrix * np.linalg.det(matrix)
+    return proper
 
 
-def transformed(atoms: ase.Atoms, matrix: np.ndarray) -> ase.Atoms:  # type: ignore[type-arg]
+def transformed(atoms: ase.Atoms, matrix: NDArray[np.float64]) -> ase.Atoms:
     """Positions and cell mapped by a matrix (3, 3), row vectors from the right."""
-    mapped = atoms.copy()
+    mapped: ase.Atoms = atoms.copy()
     mapped.set_cell(atoms.cell.array @ matrix)
     mapped.positions = atoms.positions @ matrix
     return mapped

@@ -3,6 +3,7 @@
 import ase
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sus2bench.atoms.frame import build_frame
 from sus2bench.models.potential import Prediction
@@ -30,7 +31,7 @@ class SymmetryTests(ContractBase):
         """A random improper rotation; the cell becomes left-handed."""
         self._check_map(-rotation(seed=2), "reflected")
 
-    def _check_map(self, matrix: np.ndarray, adjective: str) -> None:  # type: ignore[type-arg]
+    def _check_map(self, matrix: NDArray[np.float64], adjective: str) -> None:
         potential = self.potential()
         turn = torch.from_numpy(matrix)
         for name, atoms in structures(potential.species).items():
