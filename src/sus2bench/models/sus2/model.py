@@ -12,6 +12,7 @@ from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.float64 import Float64Module
 from sus2bench.models.linear import LinearResponse
 from sus2bench.models.sus2.contraction_table import ContractionTable
+from sus2bench.models.sus2.contractions import complete_table, published_table
 from sus2bench.models.sus2.linear import linear_response
 from sus2bench.models.sus2.moments import Moments, pad_neighbours
 from sus2bench.models.sus2.mtp_file import table_from_file
@@ -197,9 +198,9 @@ def _table(
     if isinstance(basis, Mapping):
         return ContractionTable(**basis)
     if basis == "published":
-        from sus2bench.models.sus2.contractions import published_table; return published_table(max_rank, channels)
+        return published_table(max_rank, channels)
     if basis == "complete":
-        from sus2bench.models.sus2.contractions import complete_table; return complete_table(max_rank, channels, body_order)
+        return complete_table(max_rank, channels, body_order)
     if str(basis).endswith(".mtp"):
         return table_from_file(basis)
     raise ValueError(
