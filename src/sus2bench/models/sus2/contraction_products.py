@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, product
 from math import factorial, gcd, prod
 
@@ -25,7 +26,8 @@ from sus2bench.models.sus2.contraction_table import (
 )
 
 Composition = tuple[int, int, int]
-Components = dict[tuple[Composition, ...], tuple[int, int]]
+Label = tuple[Composition, ...]
+Components = dict[Label, tuple[int, int]]
 Sum = dict[tuple[int, int], int]  # {(first <= second): multiplicity} of products of two moments
 
 _SWEEPS = 10
@@ -133,36 +135,25 @@ class ProductBuilder:
         """Contract two parts over all indices that they share."""
         nodes = left.nodes + right.nodes
         groups = left.groups + right.groups
-        split = len(left.groups)
-        shared = [
-            (i, j, count)
-            for i, j in product(range(split), range(split, len(groups)))
-            if (count := _bond(graph, groups[i], groups[j]))
-        ]
         targets = [_targets(graph, group, nodes) for group in groups]
         pools = _pools(targets)
-        # Weights of open indices enter as soon as groups merge, those of summed ones here unless
-        # they did so before.
-        weighted = [g for pool in pools if len(pool) > 1 for g in pool if len(groups[g]) == 1]
-        plain = [len(groups[i]) == len(groups[j]) == 1 for i, j, _ in shared]
-        sums: dict[tuple[Composition, ...], Sum] = defaultdict(Counter)
-        for summed in product(*(compositions(count) for *_, count in shared)):
-            weight = prod(
-                _multinomial(e) for e, is_plain in zip(summed, plain, strict=True) if is_plain
-            )
-            for free in product(*(compositions(sum(counts.values())) for counts in targets)):
-                indices = list(free)
-                for (i, j, _), e in zip(shared, summed, strict=True):
-                    indices[i], indices[j] = _add(indices[i], e), _add(indices[j], e)
-                left_factor, a = left.components[tuple(indices[:split])]
-                right_factor, b = right.components[tuple(indices[split:])]
-                key = tuple(_add(*(free[g] for g in pool)) for pool in pools)
-                sums[key][min(a, b), max(a, b)] += (
-                    weight
-                    * left_factor
-                    * right_factor
-                    * prod(_multinomial(free[g]) for g in weighted)
-                )
+        terms = _terms(
+            len(left.groups),
+            tuple(
+                (i, j, count)
+                for i, j in product(range(len(left.groups)), range(len(left.groups), len(groups)))
+                if (count := _bond(graph, groups[i], groups[j]))
+            ),
+            tuple(sum(counts.values()) for counts in targets),
+            tuple(len(group) > 1 for group in groups),
+            pools,
+        )
+        sums: dict[Label, Sum] = defaultdict(Counter)
+        for left_key, right_key, key, weight in terms:
+            left_factor, first = left.components[left_key]
+            right_factor, second = right.components[right_key]
+            pair = (first, second) if first < second else (second, first)
+            sums[key][pair] += weight * left_factor * right_factor
         return _Tensor(
             nodes,
             tuple(tuple(node for g in pool for node in groups[g]) for pool in pools),
@@ -231,6 +222,44 @@ class ProductBuilder:
         return best[1]
 
 
+@cache
+def _terms(
+    split: int,
+    shared: tuple[tuple[int, int, int], ...],
+    open_counts: tuple[int, ...],
+    merged: tuple[bool, ...],
+    pools: tuple[tuple[int, ...], ...],
+) -> tuple[tuple[Label, Label, Label, int], ...]:
+    """Component of left and right part, component of their contraction, and weight of each product.
+
+    Args:
+        split: number of groups of the left part; the others are those of the right part.
+        shared: (group of the left part, group of the right part, number of shared indices).
+        open_counts: number of indices that stay open, by group.
+        merged: whether a group's components hold the weights of its open indices, by group.
+        pools: groups whose open indices become one group of the result.
+    """
+    # Weights of open indices enter as groups merge, those of summed ones now unless they did so.
+    weighted = [g for pool in pools if len(pool) > 1 for g in pool if not merged[g]]
+    terms = []
+    for summed in product(*(compositions(count) for *_, count in shared)):
+        weight = prod(
+            _multinomial(exponents)
+            for (i, j, _), exponents in zip(shared, summed, strict=True)
+            if not (merged[i] or merged[j])
+        )
+        for free in product(*(compositions(count) for count in open_counts)):
+            indices = list(free)
+            for (i, j, _), exponents in zip(shared, summed, strict=True):
+                indices[i] = _add(indices[i], exponents)
+                indices[j] = _add(indices[j], exponents)
+            key = tuple(_add(*(free[g] for g in pool)) for pool in pools)
+            open_weight = prod(_multinomial(free[g]) for g in weighted)
+            left, right = tuple(indices[:split]), tuple(indices[split:])
+            terms.append((left, right, key, weight * open_weight))
+    return tuple(terms)
+
+
 def _splits(nodes: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     """All ways to part nodes in two."""
     first, *rest = nodes
@@ -251,7 +280,7 @@ def _targets(graph: Graph, group: Sequence[int], inside: Sequence[int]) -> dict[
     return {node: count for node in outside if (count := _bond(graph, group, (node,)))}
 
 
-def _pools(targets: Sequence[dict[int, int]]) -> list[tuple[int, ...]]:
+def _pools(targets: Sequence[dict[int, int]]) -> tuple[tuple[int, ...], ...]:
     """Groups with open indices; those that all go to the same one node are taken together."""
     pools: dict[object, list[int]] = defaultdict(list)
     for group, counts in enumerate(targets):
@@ -259,13 +288,15 @@ def _pools(targets: Sequence[dict[int, int]]) -> list[tuple[int, ...]]:
             pools["to", next(iter(counts))].append(group)
         elif counts:
             pools["alone", group].append(group)
-    return [tuple(pool) for pool in pools.values()]
+    return tuple(tuple(pool) for pool in pools.values())
 
 
+@cache
 def _add(*exponents: Composition) -> Composition:
     p, q, s = (sum(column) for column in zip(*exponents, strict=True))
     return p, q, s
 
 
+@cache
 def _multinomial(exponents: Composition) -> int:
     return factorial(sum(exponents)) // prod(factorial(e) for e in exponents)

@@ -121,12 +121,12 @@ def _select(factors: Factors, candidates: Sequence[Invariant]) -> list[Invariant
 def _random_symmetric_tensors(
     generator: np.random.Generator, samples: int, rank: int
 ) -> NDArray[np.float64]:
-    """Totally symmetric tensors, shape (samples, 3, .., 3), otherwise without structure."""
+    """Totally symmetric tensors, shape (3, .., 3, samples), otherwise without structure."""
     values = {exponents: generator.standard_normal(samples) for exponents in compositions(rank)}
-    tensors = np.empty((samples, *(3,) * rank))
+    tensors = np.empty((*(3,) * rank, samples))
     for indices in product(range(3), repeat=rank):
         exponents = (indices.count(0), indices.count(1), indices.count(2))
-        tensors[(slice(None), *indices)] = values[exponents]
+        tensors[indices] = values[exponents]
     return tensors
 
 
@@ -139,7 +139,7 @@ def _contract(graph: Graph, tensors: dict[Factor, NDArray[np.float64]]) -> NDArr
             letter = next(letters)
             indices[first] += letter
             indices[second] += letter
-    subscripts = ",".join(f"...{letters}" for letters in indices) + "->..."
+    subscripts = ",".join(f"{names}..." for names in indices) + "->..."
     operands = [tensors[factor] for factor in graph.factors]
     values: NDArray[np.float64] = np.einsum(subscripts, *operands, optimize=True)
     return values
