@@ -20,10 +20,10 @@ Timing = dict[str, float | int]
 
 
 @contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Let torch use this many threads inside the context."""
+def threads(number: int | None) -> Iterator[None]:
+    """Let torch use this many threads inside the context; None changes nothing."""
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(number or before)
     try:
         yield
     finally:

@@ -1,0 +1,144 @@
+"""What every run measures and writes into its record: data, parameters, errors, speed."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from sus2bench.benchmark import accuracy, parameters, speed
+from sus2bench.benchmark.records import Record
+from sus2bench.data.datamodule import FrameDataModule
+from sus2bench.data.dataset import FrameDataset
+from sus2bench.data.statistics import least_squares_atomic_energies
+from sus2bench.models.potential import Potential
+
+logger = logging.getLogger(__name__)
+
+SPEED_ATOMS = 256
+"""Atoms in the batch that potentials are timed on, at least."""
+
+
+@contextmanager
+def timed(record: Record, name: str) -> Iterator[None]:
+    """Add the wall time of the block to the record's timings, s."""
+    start = time.perf_counter()
+    yield
+    record["timings"][name] = time.perf_counter() - start
+
+
+def describe_data(record: Record, datamodule: FrameDataModule, name: str) -> None:
+    """Write down what the data are."""
+    record["data"] = {
+        "name": name,
+        "files": dict(datamodule.files),
+        "split_hash": datamodule.split_hash,
+        "census": datamodule.census,
+        "species": list(datamodule.species),
+    }
+
+
+def describe_potential(record: Record, potential: Potential, datamodule: FrameDataModule) -> None:
+    """Write down what the potential is and how many parameters it has on these training data."""
+    model = type(potential.model)
+    record["model"] |= {
+        "name": record["name"],
+        "target": f"{model.__module__}.{model.__qualname__}",
+        "dtype": str(potential.dtype).removeprefix("torch."),
+    }
+    pairs = parameters.species_pairs(datamodule.train)
+    record["parameters"] = parameters.count(potential, pairs)
+
+
+def splits(datamodule: FrameDataModule, names: Sequence[str] | None) -> dict[str, FrameDataset]:
+    """The named parts of the data; without names the validation set and every test set.
+
+    Raises:
+        ValueError: naming the parts there are, if one is not among them.
+    """
+    parts = {"train": datamodule.train, "valid": datamodule.valid, **datamodule.tests}
+    there = {name: part for name, part in parts.items() if part is not None and len(part)}
+    wanted = [name for name in there if name != "train"] if names is None else list(names)
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise ValueError(f"the data have no part called {missing}; there are {sorted(there)}")
+    return {name: there[name] for name in wanted}
+
+
+def measure_accuracy(
+    record: Record,
+    potential: Potential,
+    datamodule: FrameDataModule,
+    folder: Path,
+    names: Sequence[str] | None = None,
+) -> None:
+    """Errors on each part, beside those of the composition fit; predictions go to the folder."""
+    with timed(record, "evaluate_seconds"):
+        composition, _ = least_squares_atomic_energies(datamodule.train, datamodule.species)
+        for name, part in splits(datamodule, names).items():
+            found = accuracy.evaluate(potential, part, composition)
+            record["metrics"][name] = found.metrics
+            record.setdefault("baseline", {})[name] = found.baseline
+            _save_predictions(found.predictions, folder / f"predictions_{name}.npz")
+            logger.info("%s: %s", name, _in_short(found.metrics))
+
+
+def measure_speed(
+    record: Record,
+    potentials: Mapping[str, Potential],
+    part: FrameDataset,
+    **settings: Any,
+) -> None:
+    """Time per atom of each potential on the same frames.
+
+    Args:
+        record: to write to.
+        potentials: by name.
+        part: the data set the frames are taken from.
+        settings: ``atoms`` of the batch, and arguments of :func:`speed.compare`.
+    """
+    frames = speed.choose_frames(part, settings.pop("atoms", SPEED_ATOMS))
+    record["speed"] = speed.compare(potentials, frames, **settings)
+    for name, result in record["speed"].items():
+        median = result["energy_and_forces_us_per_atom"]["median"]
+        logger.info("%s: energy and forces %.4g µs/atom", name, median)
+
+
+def species_list(value: Any) -> list[str] | None:
+    """Chemical symbols in type order: given as such, or as a JSON file and a key in it.
+
+    Raises:
+        ValueError: for anything else, or a key the file does not have.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Mapping) and set(value) == {"file", "key"}:
+        table = json.loads(Path(value["file"]).read_text("utf-8"))
+        if value["key"] not in table:
+            raise ValueError(f"{value['file']} has no key {value['key']!r}; it has {sorted(table)}")
+        return list(table[value["key"]])
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [str(symbol) for symbol in value]
+    raise ValueError(f"species are a list of symbols, or {{file: ..., key: ...}}, not {value!r}")
+
+
+def _in_short(metrics: Mapping[str, float]) -> str:
+    shown = {
+        "E RMSE": ("energy_per_atom_rmse_meV", "meV/atom"),
+        "F RMSE": ("forces_rmse_meV_A", "meV/Å"),
+        "stress RMSE": ("stress_rmse_GPa", "GPa"),
+    }
+    return ", ".join(
+        f"{title} {metrics[name]:.4g} {unit}"
+        for title, (name, unit) in shown.items()
+        if name in metrics
+    )
+
+
+@rank_zero_only
+def _save_predictions(predictions: accuracy.Arrays, path: Path) -> None:
+    accuracy.save_predictions(predictions, path)

@@ -1,0 +1,86 @@
+"""A run that always leaves a record: completed, interrupted, or failed with its traceback."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from sus2bench.benchmark import provenance, records
+from sus2bench.benchmark.records import Record, RecordError
+
+logger = logging.getLogger(__name__)
+
+
+class RunInterruptedError(KeyboardInterrupt):
+    """A run was ended by the user or the machine, with everything saved that it had."""
+
+
+@contextmanager
+def recorded(cfg: DictConfig, kind: str) -> Iterator[Record]:
+    """Yield the record of a run to fill, and write it to the run's folder however the run ends.
+
+    Args:
+        cfg: the whole configuration; ``paths.output`` is the folder, ``name`` the name.
+        kind: ``train``, ``evaluate`` or ``speed``.
+
+    Raises:
+        RecordError: before anything is done, if the folder holds a run that would be lost.
+    """
+    folder = Path(cfg.paths.output)
+    refuse_to_lose_a_run(folder, bool(cfg.overwrite), bool(cfg.get("resume", False)))
+    folder.mkdir(parents=True, exist_ok=True)
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    record = records.new_record(kind, str(cfg.name), config)
+    record["seeds"] = seeds(config)
+    try:
+        yield record
+        record |= {"status": "completed", "traceback": None}
+    except KeyboardInterrupt:
+        record |= {"status": "interrupted", "traceback": None}
+        raise
+    except BaseException:
+        record |= {"status": "failed", "traceback": provenance.scrub(traceback.format_exc())}
+        raise
+    finally:
+        _write(record, folder)
+
+
+def refuse_to_lose_a_run(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Raise if a run in this folder would be lost without anybody having asked for that.
+
+    Raises:
+        RecordError: naming the folder and the two ways on.
+    """
+    if overwrite:
+        return
+    file = folder / records.FILE_NAME
+    if file.is_file() and records.load_record(file)["status"] == "completed":
+        raise RecordError(
+            f"{folder} holds a completed run; choose another name, or overwrite=true to replace it"
+        )
+    if not resume and (folder / "checkpoints" / "last.ckpt").is_file():
+        raise RecordError(
+            f"{folder} holds a run that did not end; resume=true goes on with it, overwrite=true "
+            "starts anew, another name keeps it"
+        )
+
+
+def seeds(config: dict[str, Any]) -> dict[str, int]:
+    """The seeds in a configuration, by the part they belong to (``run`` for the whole)."""
+    found = {"run": config.get("seed")}
+    for part, value in config.items():
+        if isinstance(value, dict):
+            found[part] = value.get("seed")
+    return {part: seed for part, seed in found.items() if isinstance(seed, int)}
+
+
+@rank_zero_only  # type: ignore[untyped-decorator,unused-ignore]
+def _write(record: Record, folder: Path) -> None:
+    records.complete_units(record)
+    written = records.write_record(record, folder / records.FILE_NAME, overwrite=True)
+    logger.info("%s: %s", written["status"], provenance.scrub(str(folder / records.FILE_NAME)))

@@ -1,0 +1,206 @@
+"""The three runs: train a potential, evaluate one, time several. Each leaves a record.
+
+train:    data -> model -> initial values -> fit -> errors of the best checkpoint -> speed
+evaluate: data, potential -> errors -> speed
+speed:    data, potentials -> speed
+"""
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sus2bench.benchmark import measure
+from sus2bench.benchmark import speed as timing
+from sus2bench.benchmark.records import Record
+from sus2bench.benchmark.reporting import RunInterruptedError, recorded
+from sus2bench.data.datamodule import FrameDataModule
+from sus2bench.models.loading import load_potential
+from sus2bench.models.potential import Potential
+from sus2bench.models.zbl import ZBL
+from sus2bench.training.budget import Budget
+from sus2bench.training.fit import FitResult, fit
+from sus2bench.training.initialise import initialise
+from sus2bench.training.linear_readout import LinearWeights
+from sus2bench.training.module import PotentialModule
+
+
+def train(cfg: DictConfig) -> Record:
+    """Train a potential as configured by ``conf/train.yaml``.
+
+    Writes to ``paths.output``: checkpoints, learning curve, predictions and the record. A run that
+    is interrupted or fails leaves a record that says so.
+
+    Returns:
+        The record.
+
+    Raises:
+        RecordError: if the folder holds a run that would be lost.
+        RunInterruptedError: after an interruption; ``resume=true`` goes on.
+        ValueError: for settings or data that do not fit together.
+    """
+    folder = Path(cfg.paths.output)
+    with recorded(cfg, "train") as record, timing.threads(cfg.threads):
+        record["hardware"]["threads"] = torch.get_num_threads()
+        lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+        with measure.timed(record, "data_seconds"):
+            datamodule = _data(cfg, record, cutoff=cfg.model.cutoff)
+        potential = _new_potential(cfg, datamodule)
+        measure.describe_potential(record, potential, datamodule)
+        result = _fit(cfg, record, potential, datamodule, folder)
+        if result.best_checkpoint is not None:
+            potential = load_potential(result.best_checkpoint, dtype=_dtype(cfg))
+            record["model"]["checkpoint"] = str(result.best_checkpoint.relative_to(folder))
+        if cfg.test:
+            measure.measure_accuracy(record, potential, datamodule, folder)
+        if cfg.speed:
+            measure.measure_speed(record, {record["name"]: potential}, datamodule.valid)
+    return record
+
+
+def evaluate(cfg: DictConfig) -> Record:
+    """Evaluate a potential on data it was not fitted to here, as in ``conf/evaluate.yaml``.
+
+    Returns:
+        The record, written to ``paths.output`` beside the predictions.
+
+    Raises:
+        RecordError: if the folder holds a record that would be lost.
+        ValueError: if potential and data do not fit together.
+    """
+    folder = Path(cfg.paths.output)
+    with recorded(cfg, "evaluate") as record, timing.threads(cfg.threads):
+        record["hardware"]["threads"] = torch.get_num_threads()
+        species = measure.species_list(cfg.species)
+        potential = load_potential(cfg.potential, species, dtype=_dtype(cfg))
+        datamodule = _data(cfg, record, cutoff=potential.cutoff)
+        measure.describe_potential(record, potential, datamodule)
+        record["model"]["source"] = str(cfg.potential)
+        measure.measure_accuracy(record, potential, datamodule, folder, cfg.splits)
+        if cfg.speed:
+            part = measure.splits(datamodule, ["test"])["test"]
+            measure.measure_speed(record, {record["name"]: potential}, part)
+    return record
+
+
+def speed(cfg: DictConfig) -> Record:
+    """Time potentials in turn on the same frames, as in ``conf/speed.yaml``.
+
+    Returns:
+        The record, written to ``paths.output``.
+
+    Raises:
+        RecordError: if the folder holds a record that would be lost.
+        ValueError: if there is no potential, or one does not know the elements of the data.
+    """
+    with recorded(cfg, "speed") as record:
+        record["hardware"]["threads"] = cfg.threads
+        potentials = {name: _named(cfg, entry) for name, entry in cfg.potentials.items()}
+        if not potentials:
+            raise ValueError("no potential to time: give potentials={name: file, ...}")
+        cutoff = max(potential.cutoff for potential in potentials.values())
+        datamodule = _data(cfg, record, cutoff=cutoff)
+        record["model"]["dtype"] = cfg.dtype
+        part = measure.splits(datamodule, [cfg.split])[cfg.split]
+        measure.measure_speed(
+            record,
+            potentials,
+            part,
+            atoms=cfg.atoms,
+            number_of_threads=cfg.threads,
+            repeats=cfg.repeats,
+            training=cfg.training,
+        )
+    return record
+
+
+def _data(cfg: DictConfig, record: Record, cutoff: float) -> FrameDataModule:
+    datamodule: FrameDataModule = instantiate(cfg.data, cutoff=cutoff, _convert_="all")
+    datamodule.prepare_data()
+    datamodule.setup()
+    measure.describe_data(record, datamodule)
+    return datamodule
+
+
+def _new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
+    species = list(datamodule.species)
+    model = instantiate(cfg.model, species=species, _convert_="all")
+    zbl = ZBL(species) if cfg.potential.zbl else None
+    return Potential(model, zbl=zbl).to(_dtype(cfg))
+
+
+def _fit(
+    cfg: DictConfig,
+    record: Record,
+    potential: Potential,
+    datamodule: FrameDataModule,
+    folder: Path,
+) -> FitResult:
+    """Initial values (unless a run goes on) and training; raises if it was interrupted."""
+    loss = instantiate(cfg.loss, _convert_="all")
+    if not (cfg.resume and (folder / "checkpoints" / "last.ckpt").is_file()):
+        with measure.timed(record, "initialise_seconds"):
+            record["model"]["initialisation"] = initialise(
+                potential,
+                datamodule.train,
+                atomic_energies=_plain(cfg.potential.atomic_energies),
+                weights=LinearWeights(**loss.weights),
+            )
+    module = PotentialModule(
+        potential,
+        loss,
+        instantiate(cfg.optimizer.algorithm, _convert_="all"),
+        instantiate(cfg.optimizer.schedule, _convert_="all"),
+    )
+    result = fit(
+        module,
+        datamodule,
+        Budget(cfg.budget.max_steps, cfg.budget.max_time),
+        folder=folder,
+        trainer=instantiate(cfg.trainer, _convert_="all"),
+        callbacks=_parts(cfg.callbacks),
+        loggers=_parts(cfg.logger),
+        resume="last" if cfg.resume else None,
+    )
+    record["timings"] |= {
+        "train_seconds": result.train_seconds,
+        "steps": result.steps,
+        "epochs": result.epochs,
+        "step_seconds": result.train_seconds / max(result.steps, 1),
+    }
+    if result.status == "interrupted":
+        raise RunInterruptedError(
+            f"training was interrupted at step {result.steps}; the same command with resume=true "
+            "goes on from there"
+        )
+    return result
+
+
+def _parts(group: DictConfig) -> list[Any]:
+    """The parts of a group that are not switched off by null."""
+    return [instantiate(part, _convert_="all") for part in group.values() if part is not None]
+
+
+def _named(cfg: DictConfig, entry: Any) -> Potential:
+    """A potential given by its file, or by file and species."""
+    if isinstance(entry, str):
+        return load_potential(entry, dtype=_dtype(cfg))
+    return load_potential(entry.file, measure.species_list(entry.species), dtype=_dtype(cfg))
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _dtype(cfg: DictConfig) -> torch.dtype:
+    """The floating-point type that the configuration names.
+
+    Raises:
+        ValueError: for any other than float32 and float64.
+    """
+    if cfg.dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype is float32 or float64, not {cfg.dtype!r}")
+    return torch.float32 if cfg.dtype == "float32" else torch.float64
