@@ -19,9 +19,6 @@ from sus2bench.models.potential import Potential
 
 logger = logging.getLogger(__name__)
 
-SPEED_ATOMS = 256
-"""Atoms in the batch that potentials are timed on, at least."""
-
 
 @contextmanager
 def timed(record: Record, name: str) -> Iterator[None]:
@@ -90,7 +87,10 @@ def measure_accuracy(
 def measure_speed(
     record: Record,
     potentials: Mapping[str, Potential],
-    part: FrameDataset,
+    datamodule: FrameDataModule,
+    *,
+    split: str | None = None,
+    atoms: int = 256,
     **settings: Any,
 ) -> None:
     """Time per atom of each potential on the same frames.
@@ -98,10 +98,13 @@ def measure_speed(
     Args:
         record: to write to.
         potentials: by name.
-        part: the data set the frames are taken from.
-        settings: ``atoms`` of the batch, and arguments of :func:`speed.compare`.
+        datamodule: where the frames are taken from.
+        split: part of it; the validation set, else the first test set, if not given.
+        atoms: atoms in the batch, at least.
+        settings: arguments of :func:`speed.compare`.
     """
-    frames = speed.choose_frames(part, settings.pop("atoms", SPEED_ATOMS))
+    part = next(iter(splits(datamodule, None if split is None else [split]).values()))
+    frames = speed.choose_frames(part, atoms)
     record["speed"] = speed.compare(potentials, frames, **settings)
     for name, result in record["speed"].items():
         median = result["energy_and_forces_us_per_atom"]["median"]

@@ -57,7 +57,7 @@ def train(cfg: DictConfig) -> Record:
         if cfg.test:
             measure.measure_accuracy(record, potential, datamodule, folder)
         if cfg.speed:
-            measure.measure_speed(record, {record["name"]: potential}, datamodule.valid)
+            measure.measure_speed(record, {record["name"]: potential}, datamodule)
     return record
 
 
@@ -81,8 +81,7 @@ def evaluate(cfg: DictConfig) -> Record:
         record["model"]["source"] = str(cfg.potential)
         measure.measure_accuracy(record, potential, datamodule, folder, cfg.splits)
         if cfg.speed:
-            part = measure.splits(datamodule, ["test"])["test"]
-            measure.measure_speed(record, {record["name"]: potential}, part)
+            measure.measure_speed(record, {record["name"]: potential}, datamodule)
     return record
 
 
@@ -104,11 +103,11 @@ def speed(cfg: DictConfig) -> Record:
         cutoff = max(potential.cutoff for potential in potentials.values())
         datamodule = _data(cfg, record, cutoff=cutoff)
         record["model"]["dtype"] = cfg.dtype
-        part = measure.splits(datamodule, [cfg.split])[cfg.split]
         measure.measure_speed(
             record,
             potentials,
-            part,
+            datamodule,
+            split=cfg.split,
             atoms=cfg.atoms,
             number_of_threads=cfg.threads,
             repeats=cfg.repeats,
