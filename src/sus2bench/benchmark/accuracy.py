@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import collate
 from sus2bench.benchmark.records import write_atomically
+from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.potential import Potential, Prediction
 from sus2bench.training.metrics import ErrorAccumulator
 
@@ -28,16 +29,6 @@ MAX_EDGES = 100_000
 """Edges per batch; keeps the memory of a pass near 1 GB for the largest of our models."""
 
 Arrays = dict[str, npt.NDArray[Any]]
-
-
-class Frames(Protocol):
-    """A data set: frames by index, and how many edges each has."""
-
-    num_edges: npt.NDArray[np.int64]
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Data: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,7 @@ class Accuracy:
 
 def evaluate(
     potential: Potential,
-    dataset: Frames,
+    dataset: FrameDataset,
     composition: Mapping[str, float] | None = None,
     *,
     max_edges: int = MAX_EDGES,
@@ -100,12 +91,11 @@ def evaluate(
     return Accuracy(errors.compute(), baseline, _joined(parts))
 
 
-def batches(dataset: Frames, max_edges: int) -> Iterator[Sequence[Data]]:
+def batches(dataset: FrameDataset, max_edges: int) -> Iterator[Sequence[Data]]:
     """Frames in their order, as many at a time as have at most ``max_edges`` (at least one)."""
     frames: list[Data] = []
     edges = 0
-    for index in range(len(dataset)):
-        size = int(dataset.num_edges[index])
+    for index, size in enumerate(dataset.num_edges.tolist()):
         if frames and edges + size > max_edges:
             yield frames
             frames, edges = [], 0

@@ -10,8 +10,10 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from sus2bench.atoms.files import sha256_of
 from sus2bench.benchmark import accuracy, parameters, speed
 from sus2bench.benchmark.records import Record
+from sus2bench.data.catalogue import locate
 from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.data.statistics import least_squares_atomic_energies
@@ -30,9 +32,11 @@ def timed(record: Record, name: str) -> Iterator[None]:
 
 def describe_data(record: Record, datamodule: FrameDataModule, name: str) -> None:
     """Write down what the data are."""
+    names = (datamodule.train_file, datamodule.valid_file, *datamodule.test_files.values())
+    paths = {file: locate(datamodule.source, file, datamodule.cache_dir) for file in names if file}
     record["data"] = {
         "name": name,
-        "files": dict(datamodule.files),
+        "files": {file: sha256_of(path) for file, path in paths.items()},
         "split_hash": datamodule.split_hash,
         "census": datamodule.census,
         "species": list(datamodule.species),
@@ -57,13 +61,12 @@ def splits(datamodule: FrameDataModule, names: Sequence[str] | None) -> dict[str
     Raises:
         ValueError: naming the parts there are, if one is not among them.
     """
-    parts = {"train": datamodule.train, "valid": datamodule.valid, **datamodule.tests}
-    there = {name: part for name, part in parts.items() if part is not None and len(part)}
-    wanted = [name for name in there if name != "train"] if names is None else list(names)
-    missing = [name for name in wanted if name not in there]
+    parts = datamodule.parts
+    wanted = [name for name in parts if name != "train"] if names is None else list(names)
+    missing = [name for name in wanted if name not in parts]
     if missing:
-        raise ValueError(f"the data have no part called {missing}; there are {sorted(there)}")
-    return {name: there[name] for name in wanted}
+        raise ValueError(f"the data have no part called {missing}; there are {sorted(parts)}")
+    return {name: parts[name] for name in wanted}
 
 
 def measure_accuracy(

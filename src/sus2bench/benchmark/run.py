@@ -120,7 +120,7 @@ def _data(cfg: DictConfig, record: Record, cutoff: float) -> FrameDataModule:
     datamodule: FrameDataModule = instantiate(cfg.data, cutoff=cutoff, _convert_="all")
     datamodule.prepare_data()
     datamodule.setup()
-    measure.describe_data(record, datamodule)
+    measure.describe_data(record, datamodule, cfg.data_name)
     return datamodule
 
 

@@ -14,6 +14,7 @@ import torch
 from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import build_frame, collate, frame_to_atoms
+from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.potential import Potential
 
 Timing = dict[str, float | int]
@@ -30,17 +31,17 @@ def threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose_frames(dataset: Any, atoms: int) -> list[Data]:
+def choose_frames(dataset: FrameDataset, atoms: int) -> list[Data]:
     """Frames spread evenly over a data set, with at least this many atoms together if it has them.
 
     Args:
-        dataset: a data set with ``num_atoms``, ``len`` and frames by index.
+        dataset: where the frames are from.
         atoms: number of atoms wanted.
 
     Raises:
         ValueError: if the data set is empty.
     """
-    sizes = np.asarray(dataset.num_atoms)
+    sizes = dataset.num_atoms
     if len(sizes) == 0:
         raise ValueError("the data set has no frames to time a potential on")
     wanted = min(len(sizes), max(1, int(np.ceil(atoms / sizes.mean()))))
