@@ -63,6 +63,8 @@ def jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list:
             raise ValueError("frame 7 has no label 'forces'; it has: energy")
         if config.seed == 14:
             raise RuntimeError("a defect")
+        if config.seed == 15:
+            raise KeyboardInterrupt("stopped; resume=true goes on")
         return {"metrics": {"valid": {"forces_rmse_meV_A": 5.0}}}
 
     monkeypatch.setattr(benchmark, "run", SimpleNamespace(train=train), raising=False)
@@ -210,3 +212,8 @@ def test_a_defect_keeps_its_traceback_and_exit_code_one(jobs, folder, capsys):
         cli.main(["train", "seed=14"])
     assert stop.value.code == 1
     assert "RuntimeError: a defect" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_so_with_the_exit_code_of_shells(jobs, folder, capsys):
+    assert cli.main(["train", "seed=15"]) == 130
+    assert capsys.readouterr().err == "sus2bench: error: stopped; resume=true goes on\n"

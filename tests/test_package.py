@@ -12,7 +12,13 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 
 import sus2bench
-from sus2bench.cli.configuration import configuration_folder, group_options, primary_config
+from sus2bench.cli.configuration import (
+    ConfigurationError,
+    check_overrides,
+    configuration_folder,
+    group_options,
+    primary_config,
+)
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -23,7 +29,8 @@ def options_of(name: str) -> list[str]:
     """Overrides that choose each option of each group of a top-level config once."""
     defaults, _ = primary_config(CONF, name)
     groups = group_options(CONF)
-    return [f"{group}={option}" for group in defaults for option in groups.get(group, ())]
+    chosen = (group for group in defaults if group not in ("hydra", "experiment"))
+    return [f"{group}={option}" for group in chosen for option in groups.get(group, ())]
 
 
 def targets(node) -> set[str]:
@@ -53,6 +60,19 @@ def test_every_config_composes(name, override):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(name, [override])
     assert config
+
+
+def accepts(name: str, override: str) -> bool:
+    try:
+        check_overrides(name, [override])
+    except ConfigurationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("experiment", group_options(CONF).get("experiment", []))
+def test_every_experiment_fits_a_command(experiment):
+    assert any(accepts(name, f"experiment={experiment}") for name in PRIMARY)
 
 
 def test_every_group_can_be_chosen_somewhere():

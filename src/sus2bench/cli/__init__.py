@@ -14,6 +14,7 @@ from sus2bench import __version__
 from sus2bench.cli.help import command_help, program_help
 
 USER_ERROR = 2
+INTERRUPTED = 130  # what a shell reports after Ctrl-C
 RUN_COMMANDS = ("train", "evaluate", "speed")
 
 
@@ -24,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows `sus2bench`; by default the process's own.
 
     Returns:
-        Exit code: 0 done, 2 an error of the user's making (one line on standard error), 1 anything
-        else.
+        Exit code: 0 done, 2 an error of the user's making (told in a line on standard error),
+        130 interrupted, 1 anything else.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands: dict[str, Callable[[list[str]], int]] = {
@@ -49,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(command_help(command))
             return 0
         return commands[command](rest)
-    except KeyboardInterrupt:
-        return _fail("interrupted", code=130)
+    except KeyboardInterrupt as stop:
+        return _fail(str(stop) or "interrupted", code=INTERRUPTED)
     except _user_errors() as error:
         return _fail(error)
 
@@ -80,8 +81,7 @@ def _fail(problem: str | Exception, code: int = USER_ERROR) -> int:
         # The text of a KeyError is the repr of its argument.
         plain = isinstance(problem, KeyError) and len(problem.args) == 1
         problem = str(problem.args[0] if plain else problem) or type(problem).__name__
-    for line in problem.splitlines():
-        print(f"sus2bench: error: {line}", file=sys.stderr)
+    print(f"sus2bench: error: {problem}".replace("\n", "\n  "), file=sys.stderr)
     return code
 
 

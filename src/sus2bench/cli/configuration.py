@@ -31,10 +31,13 @@ def configuration_folder() -> Path:
 
 
 def group_options(folder: Path, extra: Path | None = None) -> dict[str, list[str]]:
-    """Config groups and the names of their options, those of an extra folder included."""
+    """Config groups and the names of their options, those of an extra folder included.
+
+    Files whose name begins with an underscore are parts of others, not options.
+    """
     options: dict[str, set[str]] = {}
     for root in filter(None, (folder, extra)):
-        for file in root.rglob("*.yaml"):
+        for file in root.rglob("[!_]*.yaml"):
             parts = file.relative_to(root).with_suffix("").parts
             for depth in range(1, len(parts)):
                 group = options.setdefault("/".join(parts[:depth]), set())
