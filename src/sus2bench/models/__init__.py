@@ -1,1 +1,1 @@
-"""Architectures: one file or folder each; `potential.py` turns their site energies into E, F, stress."""
+"""Architectures, one file or folder each, and `potential.py`, which gives them E, F and stress."""

@@ -106,9 +106,7 @@ class Potential(nn.Module):
             if self.zbl is not None:
                 site = site + self.zbl(graph)
             energy = site.new_zeros(frames).index_add(0, batch, site)
-            gradient = (
-                _edge_gradient(energy, vectors, differentiable) if forces or stress else None
-            )
+            gradient = _edge_gradient(energy, vectors, differentiable) if forces or stress else None
         if not differentiable:
             energy, site = energy.detach(), site.detach()
         if gradient is None:

@@ -1,4 +1,4 @@
-"""Values a potential starts from: E0, the energy scale, and an exact linear readout if it has one."""
+"""Values a potential starts from: E0, the energy scale, an exact linear readout."""
 
 import logging
 from collections.abc import Iterator, Mapping

@@ -71,12 +71,12 @@ def solve_linear_readout(
     factor = _Triangle()
     energies = len(potential.species)
     for batch in batches:
-        factor.add(*_rows(potential, batch, weights, atoms_per_frame))
+        factor.add(*_rows(potential, model, batch, weights, atoms_per_frame))
     if not factor.rows:
         raise ValueError("no frame has a label: nothing determines the linear coefficients")
     solution, rank, residual = factor.solve(relative_tolerance)
     with torch.no_grad():
-        potential.atomic_energies.values += solution[:energies]
+        potential.atomic_energies.values.add_(solution[:energies])
     model.set_linear_coefficients(model.linear_coefficients + solution[energies:])
     potential.train(was_training)
     return LinearReport(
@@ -85,10 +85,14 @@ def solve_linear_readout(
 
 
 def _rows(
-    potential: Potential, batch: Data, weights: LinearWeights, atoms_per_frame: float
+    potential: Potential,
+    model: HasLinearReadout,
+    batch: Data,
+    weights: LinearWeights,
+    atoms_per_frame: float,
 ) -> tuple[Tensor, Tensor]:
     """Design rows (M, C + P) and targets (M,): what is left to fit, weighted."""
-    model, scale = potential.model, potential.atomic_energies.scale
+    scale = potential.atomic_energies.scale
     graph = copy.copy(batch)
     graph.edge_vectors = edge_vectors(batch).to(potential.dtype)
     response = model.linear_response(graph)

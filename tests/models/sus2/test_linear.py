@@ -101,9 +101,7 @@ def test_missing_labels_are_left_out(potential, batch):
     label(batch, potential)
     batch.energy[3] = torch.nan
     batch.forces[:5] = torch.nan
-    report = solve_linear_readout(
-        potential, [batch], LinearWeights(1, 1, 0), atoms_per_frame=6
-    )
+    report = solve_linear_readout(potential, [batch], LinearWeights(1, 1, 0), atoms_per_frame=6)
     assert report.rows == 11 + 3 * (len(batch.pos) - 5)
     assert torch.isfinite(potential.model.linear_coefficients).all()
 

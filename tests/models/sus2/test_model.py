@@ -99,7 +99,9 @@ def test_radial_functions_equal_their_formula(scaling_map, basis_type):
         shift = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
         parameter.data += 0.3 * shift
     distance, a, b = 2.7, 0, 1
-    got = radial(torch.tensor([distance], dtype=torch.float64), torch.tensor([a]), torch.tensor([b]))
+    got = radial(
+        torch.tensor([distance], dtype=torch.float64), torch.tensor([a]), torch.tensor([b])
+    )
     alpha, r0 = radial.alpha.detach().numpy(), radial.r0.detach().numpy()
     c, beta = radial.coefficients.detach().numpy(), radial.species_factor.detach().numpy()
     for mu in range(9):

@@ -5,6 +5,7 @@ from os import PathLike
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sus2bench.models.potential import Potential
 from sus2bench.models.sus2.model import SUS2, plain_table
@@ -40,14 +41,16 @@ def potential_from_mtp(path: str | PathLike[str], species: Sequence[str]) -> Pot
         scaling=mtp.scaling,
     ).to(torch.float64)
     potential = Potential(model)
-    if mtp.is_trained:
-        _copy_coefficients(mtp, potential)
+    _copy_coefficients(mtp, potential, model)
     return potential
 
 
-def _copy_coefficients(mtp: MTPFile, potential: Potential) -> None:
-    model, size = potential.model, mtp.radial_basis_size
-    radial, rows, scalings = model.radial, mtp.radial_coeffs, mtp.scal_coeffs
+def _copy_coefficients(mtp: MTPFile, potential: Potential, model: SUS2) -> None:
+    """Copies the coefficients of a trained file; an untrained one has none."""
+    rows, scalings = mtp.radial_coeffs, mtp.scal_coeffs
+    if rows is None or scalings is None:
+        return
+    radial, size = model.radial, mtp.radial_basis_size
     for parameter, values in (
         (radial.alpha, scalings[:, 0]),
         (radial.r0, scalings[:, 1]),
@@ -91,8 +94,9 @@ def potential_to_mtp(
 def _to_mtp(potential: Potential, model: SUS2, name: str | None) -> MTPFile:
     radial = model.radial
 
-    def numbers(tensor: torch.Tensor) -> np.ndarray:
-        return tensor.detach().cpu().double().numpy()
+    def numbers(tensor: torch.Tensor) -> NDArray[np.float64]:
+        values: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
+        return values
 
     species_columns = torch.cat([radial.species_factor[None], radial.unused_species_factors])
     return MTPFile(

@@ -88,7 +88,7 @@ def _forces(jacobian: Tensor, slopes: Tensor, neighbour: Tensor, centre: Tensor)
 
 
 def _strain_slopes(slopes: Tensor, vectors: Tensor, centre: Tensor, atoms: int) -> Tensor:
-    """sum over an atom's edges of dphi/dr_a r_b: (N, basic, 9)."""
+    """Sum over an atom's edges of dphi/dr_a r_b: (N, basic, 9)."""
     vectors = vectors.to(torch.float64).t()
     outer = slopes.unsqueeze(1) * vectors.view(1, 3, 1, -1)
     outer = outer.new_zeros(*outer.shape[:3], atoms).index_add(3, centre, outer)

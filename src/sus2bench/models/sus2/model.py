@@ -56,7 +56,7 @@ class SUS2(SiteEnergyModel):
         scaling_map: str = "K",
         radial_basis_type: str = "RBChebyshev_sss",
         min_dist: float = 1.45,
-        scaling: float = 0.02,
+        scaling: float = 0.1,
         seed: int = 0,
     ) -> None:
         super().__init__(species, cutoff)
@@ -95,7 +95,8 @@ class SUS2(SiteEnergyModel):
         types = self.types(frame.atomic_numbers)
         basic = self.basic_moments(frame.edge_vectors, frame.edge_index, types)
         rows = self.moments.products(basic.to(torch.float64))
-        return self.readout(rows, self.moments.scalar_rows, types)
+        site: Tensor = self.readout(rows, self.moments.scalar_rows, types)
+        return site
 
     def basic_moments(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:
         """Basic moments (basic, N) of atoms with the given types (N,) and edges (E, 3)."""
@@ -110,7 +111,7 @@ class SUS2(SiteEnergyModel):
 
     @property
     def linear_coefficients(self) -> Tensor:
-        """xi (scalars,), float64."""
+        """The coefficients xi (scalars,), float64."""
         return self.readout.coefficients.detach()
 
     def set_linear_coefficients(self, values: Tensor) -> None:

@@ -6,7 +6,7 @@ Shared by every moment tensor potential; only the radial functions differ betwee
     M[o] += m M[a] M[b]                                           (spec section 4)
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +125,6 @@ class Moments(nn.Module):
             moments = torch.cat([moments, level(moments)])
         return moments
 
-
     def jacobian(self, basic: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars (scalars, N) and their derivatives by the basic moments (scalars, basic, N)."""
         moments = basic
@@ -133,7 +132,7 @@ class Moments(nn.Module):
         slopes = torch.eye(count, dtype=basic.dtype, device=basic.device)
         slopes = slopes.unsqueeze(-1).expand(-1, -1, atoms)
         for level in self.levels:
-            slopes = torch.cat([slopes, level.slopes(moments, slopes)])
+            slopes = torch.cat([slopes, cast(_Products, level).slopes(moments, slopes)])
             moments = torch.cat([moments, level(moments)])
         return moments[self.scalar_rows], slopes[self.scalar_rows]
 
@@ -154,10 +153,10 @@ class _Products(nn.Module):
     ) -> None:
         super().__init__()
         self.rows = len(outputs)
-        columns = [
-            (row_of_moment[a], row_of_moment[b], outputs.index(o)) for a, b, _, o in terms
-        ]
-        for name, column in zip(("left", "right", "output"), zip(*columns, strict=True)):
+        columns = [(row_of_moment[a], row_of_moment[b], outputs.index(o)) for a, b, _, o in terms]
+        for name, column in zip(
+            ("left", "right", "output"), zip(*columns, strict=True), strict=True
+        ):
             self.register_buffer(name, torch.tensor(column), persistent=False)
         factor = torch.tensor([[m] for *_, m, _ in terms])
         self.register_buffer("factor", factor, persistent=False)

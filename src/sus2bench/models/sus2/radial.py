@@ -70,21 +70,25 @@ class UniversalRadial(nn.Module):
         functions = channels * self.ranks
         scalings = {"K": channels, "L": self.ranks, "LK": functions}[scaling_map]
         pairs = (scalings, species_count, species_count)
-        self.alpha = nn.Parameter(torch.full(pairs, 6.6 / (cutoff - min_dist)))
-        self.r0 = nn.Parameter(torch.full(pairs, (cutoff + min_dist) / 2))
+        # In float64 until the owner is moved, so that initial values have all their digits.
+        precise = torch.float64
+        self.alpha = nn.Parameter(torch.full(pairs, 6.6 / (cutoff - min_dist), dtype=precise))
+        self.r0 = nn.Parameter(torch.full(pairs, (cutoff + min_dist) / 2, dtype=precise))
         self.coefficients = nn.Parameter(
-            torch.rand(functions, basis_size, generator=generator) - 0.5
+            torch.rand(functions, basis_size, generator=generator, dtype=precise) - 0.5
         )
-        self.species_factor = nn.Parameter(torch.ones(species_count))
+        self.species_factor = nn.Parameter(torch.ones(species_count, dtype=precise))
         # Stored in `.mtp` files and never used by any program; kept so that files survive a
         # round trip bit by bit.
-        self.register_buffer("unused_species_factors", torch.ones(functions - 1, species_count))
+        self.register_buffer(
+            "unused_species_factors", torch.ones(functions - 1, species_count, dtype=precise)
+        )
 
     def forward(self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor) -> Tensor:
         """Evaluates every R_mu.
 
         Args:
-            distance: (...,) Å; must not exceed the cutoff.
+            distance: (...,) Å; beyond the cutoff every function is zero.
             centre_type: (...,) types of the central atoms.
             neighbour_type: (...,) types of the neighbours.
 
@@ -97,18 +101,17 @@ class UniversalRadial(nn.Module):
         species = len(self.species_factor)
         pair = centre_type * species + neighbour_type
         pair_factor = torch.outer(self.species_factor, self.species_factor).view(-1)
-        envelope = (
-            self.scaling * pair_factor.index_select(0, pair) * (distance - self.cutoff).square()
-        )
-        alpha = (0.5 * self.alpha).view(-1, species * species).index_select(1, pair)
-        r0 = self.r0.view(-1, species * species).index_select(1, pair)
+        inside = (distance - self.cutoff).clamp(max=0)
+        envelope = self.scaling * pair_factor.index_select(0, pair) * inside.square()
+        alpha = (0.5 * self.alpha).flatten(1).index_select(1, pair)
+        r0 = self.r0.flatten(1).index_select(1, pair)
         x = alpha * (distance - r0)
         embedded = x * torch.rsqrt(1 + x * x) if self.basis_type.endswith("_ss") else x.tanh()
         polynomials = self._chebyshev(embedded, envelope)
-        return self._mix(polynomials).view(-1, *shape)
+        return self._mix(polynomials).view(len(self.coefficients), *shape)
 
     def _chebyshev(self, x: Tensor, envelope: Tensor) -> Tensor:
-        """envelope T_n(x) for n < R: (H, R, E). The recurrence is linear, so it may start there."""
+        """The envelope times T_n(x), n < R: (H, R, E); the recurrence is linear in its start."""
         size = self.coefficients.shape[1]
         terms = [envelope.expand_as(x), envelope * x]
         twice = 2 * x
@@ -118,11 +121,11 @@ class UniversalRadial(nn.Module):
 
     def _mix(self, polynomials: Tensor) -> Tensor:
         """Sums c[mu, n] T_n for the functions that share each scaling channel: (mu, E)."""
-        scalings = polynomials.shape[0]
-        size = self.coefficients.shape[1]
-        by_channel = self.coefficients.view(self.channels, self.ranks, size)
+        scalings, size, edges = polynomials.shape
+        functions = len(self.coefficients)
         if self.scaling_map == "L":
+            by_channel = self.coefficients.view(self.channels, self.ranks, size)
             mixed = by_channel.transpose(0, 1) @ polynomials
-            return mixed.transpose(0, 1).reshape(self.channels * self.ranks, -1)
-        coefficients = self.coefficients.view(scalings, -1, size)
-        return (coefficients @ polynomials).reshape(self.channels * self.ranks, -1)
+            return mixed.transpose(0, 1).reshape(functions, edges)
+        coefficients = self.coefficients.view(scalings, functions // scalings, size)
+        return (coefficients @ polynomials).reshape(functions, edges)
