@@ -62,7 +62,10 @@ class GaussianBasis(nn.Module):
 
     def forward(self, distance: Tensor) -> Tensor:
         """Distances (E,) in Å to values (E, count)."""
-        return torch.exp(-self.gamma * (distance.unsqueeze(-1) - self.centres).square())
+        exponent = self.gamma * (distance.unsqueeze(-1) - self.centres).square()
+        # e^-50 is nothing beside 1 even in float64. Smaller values reach the denormal numbers of
+        # float32, with which processors multiply many times more slowly.
+        return torch.exp(-exponent.clamp(max=50.0))
 
 
 class BesselBasis(nn.Module):

@@ -95,9 +95,10 @@ def _payload(path: Path) -> Mapping[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and pickle raise a dozen kinds for a file that is no archive
+        reason = str(error).partition("\n")[0]
         raise PotentialFileError(
             f"{path} is not a sus2bench potential, or is damaged: give a file of save_potential, "
-            f"a checkpoint or an .mtp file ({type(error).__name__}: {str(error).partition(chr(10))[0]})"
+            f"a checkpoint or an .mtp file ({type(error).__name__}: {reason})"
         ) from error
     if isinstance(content, Mapping) and CHECKPOINT_KEY in content:
         content = content[CHECKPOINT_KEY]

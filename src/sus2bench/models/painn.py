@@ -53,21 +53,25 @@ class Message(nn.Module):
         s: Tensor,
         v: Tensor | None,
         basis: Tensor,
-        envelope: Tensor,
         directions: Tensor,
         edge_index: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Features s (N, F), v (N, 3, F) or None for zero, to their new values."""
+        """Features s (N, F), v (N, 3, F) or None for zero, to their new values.
+
+        `basis` (E, basis_size + 1) holds the radial functions and, last, 1, all times f_cut.
+        """
         neighbour, centre = edge_index
-        weights = self.filter(basis) * envelope
+        # One matrix product gives (Bessel A + a) f_cut: a pass over (E, 3F) less than its factors.
+        weights = basis @ torch.cat((self.filter.weight.T, self.filter.bias.unsqueeze(0)))
         messages = self.scalars(s).index_select(0, neighbour) * weights
         parts = messages.split(self.features, dim=-1)
         s = s.index_add(0, centre, parts[0])
-        vectors = directions.unsqueeze(-1) * parts[1].unsqueeze(1)
+        direction, along = directions.unsqueeze(-1), parts[1].unsqueeze(1)
         if v is None:
-            return s, s.new_zeros(len(s), 3, self.features).index_add(0, centre, vectors)
-        vectors = vectors + v.index_select(0, neighbour) * parts[2].unsqueeze(1)
-        return s, v.index_add(0, centre, vectors)
+            zero = s.new_zeros(len(s), 3, self.features)
+            return s, zero.index_add(0, centre, direction * along)
+        turned = v.index_select(0, neighbour) * parts[2].unsqueeze(1)
+        return s, v.index_add(0, centre, torch.addcmul(turned, direction, along))
 
 
 class Update(nn.Module):
@@ -143,12 +147,12 @@ class PaiNN(SiteEnergyModel):
         """Site energies (N,), without atomic reference energies."""
         distance = torch.linalg.vector_norm(frame.edge_vectors, dim=-1)
         directions = frame.edge_vectors / distance.unsqueeze(-1)
-        basis = self.basis(distance)
         envelope = cosine_cutoff(distance, self.cutoff).unsqueeze(-1)
+        basis = torch.cat((self.basis(distance) * envelope, envelope), dim=-1)
         s = self.embedding(self.types(frame.atomic_numbers))
         v: Tensor | None = None
         for message, update in zip(self.messages, self.updates, strict=True):
-            s, v = message(s, v, basis, envelope, directions, frame.edge_index)
+            s, v = message(s, v, basis, directions, frame.edge_index)
             s, v = update(s, v)
         site: Tensor = self.readout(s).squeeze(-1)
         return site
