@@ -1,0 +1,245 @@
+"""The one data module: named files to frames with graphs, and frames to batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+from torch_geometric.data import Batch
+
+from sus2bench.atoms.frame import Frame, collate
+from sus2bench.atoms.reading import LabelKeys, Units
+from sus2bench.data.cache import default_cache_folder, load_dataset
+from sus2bench.data.catalogue import Source, locate
+from sus2bench.data.census import census, format_census
+from sus2bench.data.dataset import FrameDataset
+from sus2bench.data.samplers import FrameBatchSampler
+from sus2bench.data.splits import random_subset, split_by_fraction, split_hash
+
+log = logging.getLogger(__name__)
+
+
+class FrameLoader(DataLoader[Frame]):
+    """A loader that asks its sampler for the order only when the first batch is taken.
+
+    Lightning makes the iterator before it says which epoch begins; worker processes would have
+    been given the batches of another epoch by then.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
+
+
+class FrameDataModule(LightningDataModule):
+    """Training, validation and test frames, from files or as fractions of one.
+
+    After `setup`: ``train``, ``valid`` (`FrameDataset`), ``tests`` (by name), ``species``
+    (elements of the training data by atomic number), ``split_hash`` and ``census``. ``cutoff``
+    may be set until then.
+
+    Args:
+        train_file: training frames.
+        valid_file: validation frames; None: ``valid_fraction`` of the training file.
+        test_files: file by name of the test set; none: ``test_fraction`` of the training file
+            as ``test``, if that is above 0.
+        source: finds the files by name; None: they are paths.
+        label_keys: fields of `LabelKeys`: under which keys the labels are, None if not there.
+        units: fields of `Units`: units of the file.
+        species_map: chemical symbols in the order of the types, for `.cfg` files.
+        valid_fraction: of the training file, used if there is no ``valid_file``.
+        test_fraction: of the training file, used if there are no ``test_files``.
+        train_fraction: part of the training frames to train on, for learning curves; a smaller
+            part lies within a larger one.
+        split_seed: of all random choices of frames.
+        batch_size: frames in a global training batch, unless a budget is given.
+        max_atoms: budget of atoms of a global training batch.
+        max_edges: budget of edges of a global training batch.
+        eval_batch_size: frames in a batch of evaluation.
+        eval_max_edges: budget of edges of a batch of evaluation, in place of its size.
+        seed: of the order of the training frames.
+        cutoff: Å, of the graphs.
+        cache_dir: for graphs and downloads; None: `default_cache_folder`.
+        num_workers: processes that prepare batches.
+    """
+
+    # A rank may have no frame of a small test set; nothing is reduced before an epoch ends.
+    allow_zero_length_dataloader_with_multiple_devices = True
+
+    train: FrameDataset
+    valid: FrameDataset
+    tests: dict[str, FrameDataset]
+    census: dict[str, Any]
+    split_hash: str
+
+    def __init__(
+        self,
+        train_file: str,
+        valid_file: str | None = None,
+        test_files: Mapping[str, str] | None = None,
+        *,
+        source: Source | None = None,
+        label_keys: Mapping[str, str | None] | None = None,
+        units: Mapping[str, Any] | None = None,
+        species_map: Sequence[str] | None = None,
+        valid_fraction: float = 0.1,
+        test_fraction: float = 0.0,
+        train_fraction: float = 1.0,
+        split_seed: int = 0,
+        batch_size: int = 8,
+        max_atoms: int | None = None,
+        max_edges: int | None = None,
+        eval_batch_size: int = 16,
+        eval_max_edges: int | None = None,
+        seed: int = 0,
+        cutoff: float = 6.0,
+        cache_dir: str | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.train_file, self.valid_file = train_file, valid_file
+        self.test_files = dict(test_files or {})
+        self.source = source
+        self.label_keys, self.units = LabelKeys(**(label_keys or {})), Units(**(units or {}))
+        self.species_map = list(species_map) if species_map is not None else None
+        self.valid_fraction, self.test_fraction = valid_fraction, test_fraction
+        self.train_fraction, self.split_seed = train_fraction, split_seed
+        self.batch_size, self.max_atoms, self.max_edges = batch_size, max_atoms, max_edges
+        self.eval_batch_size, self.eval_max_edges = eval_batch_size, eval_max_edges
+        self.seed, self.num_workers = seed, num_workers
+        self.cache_dir = Path(cache_dir) if cache_dir else default_cache_folder()
+        self._cutoff = float(cutoff)
+        self._ready = False
+        if {"train", "valid"} & set(self.test_files):
+            raise ValueError("a test set cannot be called train or valid: those are taken")
+
+    @property
+    def cutoff(self) -> float:
+        """Radius in Å within which atoms are neighbours; free to be set until `setup`."""
+        return self._cutoff
+
+    @cutoff.setter
+    def cutoff(self, value: float) -> None:
+        if self._ready and value != self._cutoff:
+            raise ValueError(
+                f"the graphs are made with a cutoff of {self._cutoff} Å: set another before setup()"
+            )
+        self._cutoff = float(value)
+
+    @property
+    def test_names(self) -> list[str]:
+        """Names of the test sets, in the order of the test loaders."""
+        return list(self.tests)
+
+    @property
+    def species(self) -> list[str]:
+        """Elements of the training data by atomic number."""
+        return self.train.species
+
+    @property
+    def parts(self) -> dict[str, FrameDataset]:
+        """All parts by name: ``train``, ``valid`` and the test sets."""
+        return {"train": self.train, "valid": self.valid, **self.tests}
+
+    def prepare_data(self) -> None:
+        """Makes or downloads the files; in a distributed run one process of a machine does it."""
+        for file in filter(None, (self.train_file, self.valid_file, *self.test_files.values())):
+            locate(self.source, file, self.cache_dir)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Reads the files or the cache, splits, and takes the census; done once.
+
+        Raises:
+            FileNotFoundError, ValueError: what is wrong with the files, by name and frame.
+        """
+        if self._ready:
+            return
+        whole = self._load(self.train_file, "train")
+        fractions = [
+            0.0 if self.valid_file else self.valid_fraction,
+            0.0 if self.test_files else self.test_fraction,
+        ]
+        valid, test, rest = split_by_fraction(len(whole), fractions, self.split_seed)
+        chosen = rest[random_subset(len(rest), self.train_fraction, self.split_seed)]
+        self.train = whole.subset(chosen, "train")
+        if self.valid_file:
+            self.valid = self._load(self.valid_file, "valid")
+        elif len(valid):
+            self.valid = whole.subset(valid, "valid")
+        else:
+            raise ValueError("there are no validation frames: give valid_file or valid_fraction")
+        self.tests = {name: self._load(file, name) for name, file in self.test_files.items()}
+        if len(test):
+            self.tests["test"] = whole.subset(test, "test")
+        self.split_hash = split_hash(self.parts)
+        self.census = census(self.parts)
+        self._ready = True
+        log.info("%s\nsplit %s", format_census(self.census), self.split_hash[:16])
+
+    def train_dataloader(self) -> FrameLoader:
+        """Batches in an order that depends on seed and epoch alone."""
+        rank, world_size = self._ranks()
+        sampler = FrameBatchSampler(
+            self.train.num_atoms,
+            self.train.num_edges,
+            batch_size=self.batch_size,
+            max_atoms=self.max_atoms,
+            max_edges=self.max_edges,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self._loader(self.train, sampler)
+
+    def val_dataloader(self) -> FrameLoader:
+        """The validation frames in their order."""
+        return self._evaluation_loader(self.valid)
+
+    def test_dataloader(self) -> list[FrameLoader]:
+        """A loader for each test set, in the order of ``test_names``."""
+        return [self._evaluation_loader(dataset) for dataset in self.tests.values()]
+
+    def _load(self, file: str, name: str) -> FrameDataset:
+        return load_dataset(
+            locate(self.source, file, self.cache_dir, name),
+            self.cutoff,
+            keys=self.label_keys,
+            units=self.units,
+            species_map=self.species_map,
+            cache_dir=self.cache_dir,
+            name=name,
+        )
+
+    def _evaluation_loader(self, dataset: FrameDataset) -> FrameLoader:
+        rank, world_size = self._ranks()
+        sampler = FrameBatchSampler(
+            dataset.num_atoms,
+            dataset.num_edges,
+            batch_size=self.eval_batch_size,
+            max_edges=self.eval_max_edges,
+            shuffle=False,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self._loader(dataset, sampler)
+
+    def _loader(self, dataset: FrameDataset, sampler: FrameBatchSampler) -> FrameLoader:
+        return FrameLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=self.num_workers,
+            persistent_workers=False,
+        )
+
+    def _ranks(self) -> tuple[int, int]:
+        """Rank and number of processes, of the trainer or of the process group."""
+        if self.trainer is not None:
+            return self.trainer.global_rank, self.trainer.world_size
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+        return 0, 1
