@@ -1,6 +1,9 @@
 """Tables made from records."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from sus2bench.benchmark import tables
 from sus2bench.benchmark.records import new_record
@@ -51,7 +54,9 @@ def test_missing_values_are_dashes_and_counts_are_whole(table):
 def test_markdown_has_a_line_per_row(table):
     lines = tables.markdown(table).splitlines()
     assert len(lines) == 2 + len(table)
-    assert lines[3].startswith("| alloys | test | fast_one | 17,657 | 12,345 | – | 1.25 | – | 10 |")
+    assert lines[3].startswith(
+        "| alloys | test | fast_one | 17,657 | 12,345 | – | 1.250 | – | 10.000 |"
+    )
 
 
 def test_csv_keeps_all_digits_and_leaves_missing_values_empty(table):
@@ -65,13 +70,24 @@ def test_latex_escapes_what_latex_reads_otherwise(table):
     assert text.count(r"\\") == 1 + len(table)
 
 
-def test_console_table_shows_every_row(table):
-    assert tables.console_table(table).row_count == len(table)
+def test_console_table_fits_a_terminal(table):
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(tables.console_table(table))
+    lines = console.export_text().splitlines()
+    assert any("fast_one" in line and "12,345" in line and "123.5" in line for line in lines)
+    assert any("slow (failed)" in line for line in lines)
+    assert any(line.strip() == "alloys test" for line in lines)
+    assert not any("…" in line for line in lines)
 
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
-    [(123456.7, 4, "123,500"), (0.00123456, 3, "0.00123"), (187.8934, 5, "187.89"), (0.0, 3, "0")],
+    [
+        (123456.7, 4, "123,500"),
+        (0.00123456, 3, "0.00123"),
+        (187.8934, 5, "187.89"),
+        (0.0, 3, "0.00"),
+    ],
 )
 def test_significant_digits(value, digits, text):
     assert tables.significant(value, digits) == text

@@ -36,6 +36,7 @@ def describe_data(record: Record, datamodule: FrameDataModule, name: str) -> Non
     paths = {file: locate(datamodule.source, file, datamodule.cache_dir) for file in names if file}
     record["data"] = {
         "name": name,
+        "cutoff": datamodule.cutoff,
         "files": {file: sha256_of(path) for file, path in paths.items()},
         "split_hash": datamodule.split_hash,
         "census": datamodule.census,

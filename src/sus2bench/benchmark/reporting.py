@@ -37,6 +37,10 @@ def recorded(cfg: DictConfig, kind: str) -> Iterator[Record]:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     record = records.new_record(kind, str(cfg.name), config)
     record["seeds"] = seeds(config)
+    if cfg.get("resume", False) and (folder / records.FILE_NAME).is_file():
+        # Initial values are set once, before the part of the run that this one goes on with.
+        earlier = records.load_record(folder / records.FILE_NAME)["model"]
+        record["model"]["initialisation"] = earlier.get("initialisation", {})
     try:
         yield record
         record |= {"status": "completed", "traceback": None}

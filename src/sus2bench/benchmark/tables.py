@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from sus2bench.benchmark.records import Record
 
 MISSING = "–"
-FLOOR = "composition fit, zero forces"
+FLOOR = "composition fit"
+"""Row of the errors that remain with energies of the composition alone and zero forces."""
 
 # Column title, metric it shows, and significant digits.
 _METRICS = (
@@ -19,9 +21,14 @@ _METRICS = (
     ("F MAE (meV/Å)", "forces_mae_meV_A", 5),
     ("S RMSE (GPa)", "stress_rmse_GPa", 3),
 )
+# On a terminal two errors share a column.
+_PAIRS = {
+    "E RMSE / MAE\nmeV/atom": ("E RMSE (meV/atom)", "E MAE (meV/atom)"),
+    "F RMSE / MAE\nmeV/Å": ("F RMSE (meV/Å)", "F MAE (meV/Å)"),
+}
 _TEXT = ("data", "split", "model", "status", "dtype")
 _COUNTS = ("stored", "trainable", "effective", "steps")
-_DIGITS = {**{title: digits for title, _, digits in _METRICS}, "µs/atom": 4, "train (s)": 4}
+_DIGITS = {**{title: digits for title, _, digits in _METRICS}, "µs/atom": 4, "train (s)": 3}
 
 
 def results_table(records: Iterable[Record]) -> pd.DataFrame:
@@ -41,9 +48,11 @@ def results_table(records: Iterable[Record]) -> pd.DataFrame:
     columns += ["µs/atom", "train (s)", "steps", "dtype", "status"]
     table = pd.DataFrame([*rows, *floors.values()], columns=columns)
     table["_floor"] = table["model"].eq(FLOOR)
-    by = ["data", "split", "_floor", "F RMSE (meV/Å)", "model"]
+    known = {split: place for place, split in enumerate(("", "train", "valid", "test"))}
+    table["_split"] = table["split"].map(lambda split: (known.get(split, len(known)), split))
+    by = ["data", "_split", "_floor", "F RMSE (meV/Å)", "model"]
     ordered = table.sort_values(by, kind="stable", na_position="last", ignore_index=True)
-    ordered = ordered.drop(columns="_floor")
+    ordered = ordered.drop(columns=["_floor", "_split"])
     return ordered.astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
@@ -89,22 +98,33 @@ def _text(title: str, value: Any) -> str:
 
 def significant(value: float, digits: int) -> str:
     """The number to so many significant digits, never in powers of ten below a million."""
-    text = f"{value:.{digits}g}"
+    text = f"{value:#.{digits}g}".rstrip(".")
     return f"{float(text):,.0f}" if "e+" in text else text
 
 
 def console_table(table: pd.DataFrame, title: str = "") -> Table:
-    """A rich table for the terminal."""
-    shown = Table(title=title or None)
-    for column in table.columns:
-        shown.add_column(column, justify="left" if column in _TEXT else "right")
-    last = None
-    for row in formatted(table).itertuples(index=False):
-        if last is not None and row[:2] != last:
-            shown.add_section()
-        last = row[:2]
-        shown.add_row(*row)
+    """A rich table for the terminal: what fits there, a section for each data set and split."""
+    shown = Table(title=title or None, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    shown.add_column("model", no_wrap=True)
+    for column in ("para-\nmeters", *_PAIRS, "S RMSE\nGPa", "\nµs/atom", "fit\ns"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    text = formatted(table)
+    for (data, split), group in text.groupby(["data", "split"], sort=False):
+        shown.add_section()
+        shown.add_row(f"[bold]{data}[/] {split}")
+        for _, row in group.iterrows():
+            shown.add_row(*_console_row(row))
     return shown
+
+
+def _console_row(row: "pd.Series[Any]") -> list[str]:
+    complete = row["status"] in ("completed", MISSING)
+    name = row["model"] if complete else f"{row['model']} ({row['status']})"
+    pairs = [
+        " / ".join(row[title] for title in pair) if row[pair[0]] != MISSING else MISSING
+        for pair in _PAIRS.values()
+    ]
+    return [name, row["trainable"], *pairs, row["S RMSE (GPa)"], row["µs/atom"], row["train (s)"]]
 
 
 def markdown(table: pd.DataFrame) -> str:
