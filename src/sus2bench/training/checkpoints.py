@@ -28,7 +28,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Replaces the file at `path` in one step, or leaves it as it was."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        temporary = target.with_name(f".{target.name}.part")
         try:
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
@@ -154,7 +154,7 @@ class Checkpoints(Checkpoint):
 
 def _link(source: Path, target: Path) -> None:
     """Makes `target` the present content of `source`, in one step."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary = target.with_name(f".{target.name}.part")
     temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.loggers import Logger
 
 ROWS_IN_MEMORY = 20
 """Rows after which the file is written."""

@@ -84,6 +84,8 @@ class PotentialLoss(nn.Module):
             non-positive `delta`.
     """
 
+    _weights: Tensor
+
     def __init__(
         self,
         energy: float = 1.0,
@@ -103,6 +105,9 @@ class PotentialLoss(nn.Module):
                 "loss.forces or loss.stress a positive weight"
             )
         self.weights = dict(zip(TERMS, weights, strict=True))
+        self.register_buffer(
+            "_weights", torch.tensor(weights, dtype=torch.float64), persistent=False
+        )
         self.functions = _functions(function)
         self.delta = _deltas(self.functions, delta or {})
 
@@ -120,12 +125,14 @@ class PotentialLoss(nn.Module):
         """Sums of d(error) and numbers of labelled values, differentiable in the prediction."""
         masks = label_masks(frame)
         errors = self._errors(prediction, frame, masks)
-        zero = prediction.energy.new_zeros(())
         sums, counts = [], []
         for term, error, mask in zip(TERMS, errors, masks, strict=True):
-            present = error is not None
-            sums.append(self._penalty(term, error) if error is not None else zero)
-            counts.append(mask.sum() if present else mask.new_zeros((), dtype=torch.long))
+            if error is None:
+                sums.append(prediction.energy.new_zeros(()))
+                counts.append(mask.new_zeros((), dtype=torch.long))
+            else:
+                sums.append(self._penalty(term, error))
+                counts.append(mask.sum())
         return LossSums(torch.stack(sums), torch.stack(counts).to(torch.float64))
 
     def total(self, sums: Tensor, counts: Tensor) -> Tensor:
@@ -133,8 +140,7 @@ class PotentialLoss(nn.Module):
 
         A term without labels is zero.
         """
-        weights = torch.tensor(list(self.weights.values()), dtype=torch.float64)
-        return torch.dot(weights.to(sums.device) / counts.clamp(min=1.0), sums)
+        return torch.dot(self._weights / counts.clamp(min=1.0), sums)
 
     def forward(self, prediction: Prediction, frame: Data) -> tuple[Tensor, LossSums]:
         """The loss to differentiate and the sums of this process' part of the batch.

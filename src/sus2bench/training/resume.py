@@ -61,4 +61,4 @@ def between_batches(loops: dict[str, Any], position: dict[str, int]) -> None:
     batches = fit["epoch_loop.batch_progress"]
     batches["is_last_batch"] = False
     for scope, count in (("total", batches["total"]["processed"]), ("current", batch)):
-        batches[scope].update(ready=count + 1, started=count, processed=count, completed=count)
+        batches[scope].update(ready=count, started=count, processed=count, completed=count)
