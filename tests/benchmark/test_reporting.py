@@ -49,7 +49,7 @@ def test_failed_run_keeps_its_traceback_and_the_error_goes_on(cfg, tmp_path):
     assert found["traceback"].endswith("ValueError: bad label in frames.extxyz\n")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RunInterruptedError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RunInterruptedError])
 def test_interrupted_run_says_so(cfg, tmp_path, error):
     with pytest.raises(error), recorded(cfg, "train"):
         raise error

@@ -44,7 +44,7 @@ def recorded(cfg: DictConfig, kind: str) -> Iterator[Record]:
     try:
         yield record
         record |= {"status": "completed", "traceback": None}
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Lightning exits after a second Ctrl-C
         record |= {"status": "interrupted", "traceback": None}
         raise
     except BaseException:

@@ -1,0 +1,131 @@
+"""Whole runs on a few tiny frames: train, interrupt and go on, evaluate, time, fail."""
+
+import signal
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import write
+from hydra import compose, initialize_config_dir
+
+from sus2bench.benchmark import records, run
+from sus2bench.benchmark.accuracy import load_predictions
+from sus2bench.benchmark.reporting import RunInterruptedError
+from sus2bench.cli.configuration import configuration_folder
+from sus2bench.models.potential import Potential
+
+DATA = (
+    "data=extxyz",
+    "data.train_file=alloys.extxyz",
+    "data.test_fraction=0.25",
+    "data.valid_fraction=0.25",
+    "data.batch_size=4",
+    "paths.cache=cache",
+)
+MODEL = ("model=schnet_small", "model.features=8", "model.interactions=1", "model.cutoff=4.0")
+STEPS = ("trainer=cpu", "budget.max_time=null", "budget.max_steps=6", "threads=1", "speed=false")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with 24 small Al-Cu cells labelled by EMT."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(5)
+    frames = []
+    for index in range(24):
+        atoms = bulk("Cu", cubic=True, a=3.7 + 0.1 * generator.random())
+        atoms.symbols[: 1 + index % 3] = "Al"
+        atoms.rattle(0.1, seed=index)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        atoms.get_stress()
+        frames.append(atoms)
+    write(tmp_path / "alloys.extxyz", frames)
+    return tmp_path
+
+
+def configuration(command, name, *overrides):
+    named = (f"name={name}", "data_name=alloys", f"paths.output=runs/{name}")
+    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        return compose(command, [*named, *DATA, *overrides])
+
+
+def test_training_leaves_a_complete_record_that_evaluation_repeats(folder):
+    before = torch.get_num_threads(), torch.get_default_dtype()
+    trained = run.train(configuration("train", "small", *MODEL, *STEPS))
+    assert (torch.get_num_threads(), torch.get_default_dtype()) == before
+    stored = records.load_record(folder / "runs/small/record.json")
+    assert stored["status"] == "completed"
+    assert stored["metrics"] == trained["metrics"]
+    assert set(stored["metrics"]) == {"valid", "test"}
+    assert stored["timings"]["steps"] == 6
+    assert stored["data"]["species"] == ["Al", "Cu"]
+    assert stored["data"]["cutoff"] == 4.0
+    assert list(stored["data"]["files"]) == ["alloys.extxyz"]
+    assert stored["model"]["checkpoint"] == "checkpoints/best.ckpt"
+    assert stored["parameters"]["effective"] <= stored["parameters"]["trainable"]
+    assert stored["baseline"]["test"]["forces_rmse_meV_A"] > 0
+    assert str(folder) not in (folder / "runs/small/record.json").read_text()
+
+    options = ("potential=runs/small/checkpoints/best.ckpt", "dtype=float32", "speed=false")
+    again = run.evaluate(configuration("evaluate", "again", *options))
+    # The same weights on the same frames; nothing of the training loop is left to differ.
+    assert again["metrics"] == trained["metrics"]
+    assert again["parameters"] == trained["parameters"]
+    predictions = load_predictions(folder / "runs/again/predictions_test.npz")
+    assert len(predictions["energy"]) == again["metrics"]["test"]["energy_frames"]
+
+    files = "potentials={one: runs/small/checkpoints/best.ckpt}"
+    timed = run.speed(configuration("speed", "timed", files, "repeats=2", "atoms=8"))
+    assert timed["speed"]["one"]["atoms"] >= 8
+    assert timed["speed"]["one"]["dtype"] == "float64"
+
+
+def test_interrupted_run_resumes_to_the_same_numbers(folder, monkeypatch):
+    whole = run.train(configuration("train", "whole", *MODEL, *STEPS))
+    calls = []
+    forward = Potential.forward
+
+    def interrupting(self, *args, **kwargs):
+        calls.append(self.training)
+        if self.training and sum(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(Potential, "forward", interrupting)
+    with pytest.raises(RunInterruptedError, match="resume=true"):
+        run.train(configuration("train", "cut", *MODEL, *STEPS))
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    stored = records.load_record(folder / "runs/cut/record.json")
+    assert stored["status"] == "interrupted"
+    with pytest.raises(records.RecordError, match="resume=true"):
+        run.train(configuration("train", "cut", *MODEL, *STEPS))
+    resumed = run.train(configuration("train", "cut", *MODEL, *STEPS, "resume=true"))
+    assert resumed["metrics"] == whole["metrics"]
+    initial = records.load_record(folder / "runs/cut/record.json")["model"]["initialisation"]
+    assert initial == stored["model"]["initialisation"]
+
+
+def test_completed_run_is_not_replaced_unless_asked(folder):
+    run.train(configuration("train", "small", *MODEL, *STEPS, "test=false"))
+    with pytest.raises(records.RecordError, match="overwrite=true"):
+        run.train(configuration("train", "small", *MODEL, *STEPS, "test=false"))
+    run.train(configuration("train", "small", *MODEL, *STEPS, "test=false", "overwrite=true"))
+
+
+def test_failed_run_leaves_its_traceback(folder):
+    with pytest.raises(ValueError, match="float16"):
+        run.train(configuration("train", "wrong", *MODEL, *STEPS, "dtype=float16"))
+    stored = records.load_record(folder / "runs/wrong/record.json")
+    assert stored["status"] == "failed"
+    assert "float16" in stored["traceback"]
+
+
+def test_unknown_split_is_named(folder):
+    run.train(configuration("train", "small", *MODEL, *STEPS, "test=false"))
+    options = ("potential=runs/small/checkpoints/best.ckpt", "splits=[train, tset]", "speed=false")
+    with pytest.raises(ValueError, match=r"tset.*'test', 'train', 'valid'"):
+        run.evaluate(configuration("evaluate", "typo", *options))
