@@ -25,12 +25,15 @@ CONF = ROOT / "conf"
 PRIMARY = ("train", "evaluate", "speed")
 
 
-def options_of(name: str) -> list[str]:
-    """Overrides that choose each option of each group of a top-level config once."""
-    defaults, _ = primary_config(CONF, name)
+def choices() -> list[tuple[str, str]]:
+    """Each option of each group, with a top-level config that has the group."""
     groups = group_options(CONF)
-    chosen = (group for group in defaults if group not in ("hydra", "experiment"))
-    return [f"{group}={option}" for group in chosen for option in groups.get(group, ())]
+    home = {group: name for name in reversed(PRIMARY) for group in primary_config(CONF, name)[0]}
+    return [
+        (home[group], f"{group}={option}")
+        for group in sorted(home.keys() - {"hydra", "experiment"})
+        for option in groups.get(group, ())
+    ]
 
 
 def targets(node) -> set[str]:
@@ -53,9 +56,7 @@ def test_the_configs_of_the_repository_are_the_ones_in_use():
     assert configuration_folder() == CONF
 
 
-@pytest.mark.parametrize(
-    ("name", "override"), [(name, option) for name in PRIMARY for option in options_of(name)]
-)
+@pytest.mark.parametrize(("name", "override"), choices())
 def test_every_config_composes(name, override):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(name, [override])

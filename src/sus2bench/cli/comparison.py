@@ -33,20 +33,18 @@ def compare(sources: Sequence[str], shown: str, out: Path | None) -> None:
         print(getattr(tables, shown)(table), end="")
     if out is not None:
         written = [*_write_tables(table, out), *_write_figures(found, out)]
-        print("written:", *(f"  {file}" for file in written), sep="\n")
+        names = sorted({file.stem for file in written})
+        print(f"written to {out}: {', '.join(names)}")
 
 
 def _print_table(table: "DataFrame") -> None:
-    """Print for people; a pipe or file gets lines as long as the table needs."""
+    """Print for people, with lines as long as the table needs: a number cut short is no use."""
     from rich.console import Console
 
     from sus2bench.benchmark.tables import console_table
 
-    console = Console()
-    drawn = console_table(table.dropna(axis="columns", how="all"))
-    if not console.is_terminal:
-        console = Console(width=max(console.measure(drawn).maximum, 80))
-    console.print(drawn)
+    drawn = console_table(table)
+    Console(width=Console(width=1000).measure(drawn).maximum).print(drawn)
 
 
 def _write_tables(table: "DataFrame", folder: Path) -> list[Path]:

@@ -165,7 +165,9 @@ def _content_problems(
 ) -> list[str]:
     """Keys without a value, and keys of config files that nothing would ever read."""
     problems = [
-        f"'{key}' needs a value: give {key}=..." for key in sorted(OmegaConf.missing_keys(config))
+        f"'{key}' needs a value: give {key}=..."
+        for key, value in _plain(config).items()
+        if isinstance(value, str) and value == "???"
     ]
     defaults, body = primary_config(folder, name)
     added = {item.key_or_group for item in parsed if item.is_add() or item.is_force_add()}
