@@ -26,7 +26,8 @@ def check(positions, cell, pbc, cutoff):
 @pytest.mark.parametrize("kind", ["molecule", "mixed", "skewed", "very skewed", "left-handed"])
 def test_pairs_equal_those_of_ase_on_random_cells(kind):
     rng = np.random.default_rng(sum(map(ord, kind)))
-    for _ in range(25):
+    # ASE needs seconds for many very skewed cells.
+    for _ in range(5 if kind == "very skewed" else 25):
         cell = np.diag(rng.uniform(2, 6, 3))
         if kind not in ("molecule", "mixed"):
             cell += rng.normal(size=(3, 3))

@@ -285,7 +285,7 @@ def _check_keys(
     for label, key in keys.given().items():
         if missing[key] < frames:
             if missing[key]:
-                log.warning("%s: %d of %d frames have no %r", path, missing[key], frames, key)
+                log.info("%s: %d of %d frames have no %r", path, missing[key], frames, key)
             continue
         has = ", ".join(f"{name} ({number})" for name, number in sorted(found.items()))
         state = "holds only NaN" if found[key] else "is in none of the frames"

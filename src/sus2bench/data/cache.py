@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -94,6 +95,9 @@ def _read(entry: Path) -> dict[str, Tensor] | None:
     if not entry.is_file():
         return None
     try:
+        with zipfile.ZipFile(entry) as archive:  # torch.load does not look at the checksums
+            if (broken := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {broken} is wrong")
         store: dict[str, Tensor] = torch.load(entry, weights_only=True)["store"]
         if set(store) != set(FIELDS):
             raise KeyError(f"fields {sorted(store)}")

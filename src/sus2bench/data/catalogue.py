@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import yaml
 
 from sus2bench.atoms.files import sha256_of
+from sus2bench.data.cache import default_cache_folder
 
 
 class DataUnavailableError(FileNotFoundError):
@@ -149,8 +150,7 @@ def configuration(name: str) -> dict[str, Any]:
 
 def list_data_sets() -> str:
     """A line for each data set: its name, whether it is here, and its title."""
-    rows = [(name, _state(name), configuration(name)["source"]["title"]) for name in
-            data_set_names()]  # fmt: skip
+    rows = [(name, _state(name), _source(name)["title"]) for name in data_set_names()]
     wide = max(len(name) for name, _, _ in rows)
     return "\n".join(f"{name:<{wide}}  {state:<12}  {title}" for name, state, title in rows)
 
@@ -158,15 +158,16 @@ def list_data_sets() -> str:
 def describe(name: str) -> str:
     """What a data set is: its origin, licence, files, labels and how it is split."""
     content = configuration(name)
-    source = content["source"]
+    source = _source(name)
     lines = [f"{name}: {source['title']}", ""]
     for key in ("method", "page", "licence", "citation", "notes"):
         if source.get(key):
             lines.append(f"{key + ':':<10} {' '.join(str(source[key]).split())}")
-    units = content.get("units", {})
-    for label, key in {"energy": "energy", "forces": "forces", "stress": "stress",
-                       **content.get("label_keys", {})}.items():  # fmt: skip
-        unit = units.get(label, {"energy": "eV", "forces": "eV/Ang"}.get(label, "eV/Ang^3"))
+    units = content["units"]
+    for label, key in content["label_keys"].items():
+        if label == "virial" and not key:
+            continue
+        unit = units[label]
         lines.append(f"{label + ':':<10} {f'key {key}, {unit}' if key else 'not used'}")
     lines.append(f"{'train:':<10} {content.get('train_file')}")
     lines.append(f"{'valid:':<10} {content.get('valid_file') or 'a fraction of the training file'}")
@@ -176,13 +177,17 @@ def describe(name: str) -> str:
     return "\n".join(lines)
 
 
-def _state(name: str) -> str:
-    source = configuration(name)["source"]
-    if "sha256" not in source:
-        return "built in" if source.get("_target_") else "your files"
-    shared = os.environ.get("SUS2BENCH_SHARED")
-    from sus2bench.data.cache import default_cache_folder
+def _source(name: str) -> dict[str, Any]:
+    """Facts of the source of a data set, also of the one that has none."""
+    source: dict[str, Any] | None = configuration(name)["source"]
+    return source or {"title": "Your own files: extended XYZ, MLIP's .cfg, or what else ASE reads"}
 
+
+def _state(name: str) -> str:
+    source = _source(name)
+    if "sha256" not in source:
+        return "built in" if "_target_" in source else "your files"
+    shared = os.environ.get("SUS2BENCH_SHARED")
     inside = source.get("subfolder") or source["name"]
     folders = [default_cache_folder() / "downloads" / inside]
     if shared:

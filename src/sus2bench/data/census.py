@@ -17,8 +17,8 @@ from sus2bench.data.statistics import average_neighbours
 log = logging.getLogger(__name__)
 
 # Copies of a structure agree in their fingerprints to the digits of the file; thermal motion
-# changes them by parts in a hundred.
-SAME_STRUCTURE = 1e-5
+# changes them by parts in a thousand, an elastic strain of a thousandth by 1e-4.
+SAME_STRUCTURE = 1e-6
 # An outlier is this many times as far from the median as the quartile-based spread.
 OUTLIER = 25.0
 # Nearer than this fraction of the sum of covalent radii, atoms are suspiciously close.
@@ -137,12 +137,16 @@ def _energy_per_atom(dataset: FrameDataset) -> npt.NDArray[np.float64]:
 def _energy_residuals(dataset: FrameDataset) -> npt.NDArray[np.float64]:
     """Energies per atom less the best fit by composition; NaN where not labelled."""
     energy = _energy_per_atom(dataset)
-    known = np.isfinite(energy)
-    if known.any():
-        fractions = dataset.composition()[known] / dataset.num_atoms[known, None]
-        solution = np.linalg.lstsq(fractions, energy[known], rcond=None)[0]
-        energy[known] -= fractions @ solution
-    return energy
+    fractions = dataset.composition() / dataset.num_atoms[:, None]
+    kept = np.isfinite(energy)
+    residual = energy
+    for _ in range(3 if kept.any() else 0):
+        # Outliers bend the fit towards themselves: fit again without them.
+        solution = np.linalg.lstsq(fractions[kept], energy[kept], rcond=None)[0]
+        residual = energy - fractions @ solution
+        low, middle, high = np.percentile(residual[kept], [25, 50, 75])
+        kept = np.abs(residual - middle) <= 5 * max(high - low, 1e-6)
+    return residual
 
 
 def _largest_forces(dataset: FrameDataset) -> npt.NDArray[np.float64]:

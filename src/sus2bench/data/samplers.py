@@ -25,10 +25,10 @@ class FrameBatchSampler(Sampler[list[int]]):
     differ by at most one frame, so that there is no small last one. By budget, frames in random
     order go into the first batch with room; a frame above the budget goes alone, with a warning.
 
-    Over several ranks the global batches are those of one process, and each is divided: in
-    training every rank has at least one frame (where a batch has too few, it takes some from the
-    largest), in evaluation a rank without frames leaves the batch out, and every frame is
-    evaluated once in all.
+    Over several ranks the global batches are those of one process, and each is divided. In
+    training every rank has at least one frame of each; only where a batch of one process has too
+    few for that, batches differ: there are fewer of them, or the largest lends some frames. In
+    evaluation a rank without frames leaves the batch out, and every frame is evaluated once in all.
 
     Args:
         num_atoms: (n,) of each frame.
@@ -82,7 +82,7 @@ class FrameBatchSampler(Sampler[list[int]]):
         if shuffle and len(self.sizes) < self.count * world_size:
             raise ValueError(
                 f"{len(self.sizes)} frames in {self.count} batches are too few for {world_size} "
-                "ranks with a frame each: use larger batches or fewer processes"
+                "ranks with a frame each: raise the budget or use fewer processes"
             )
 
     def __len__(self) -> int:
@@ -144,7 +144,16 @@ class FrameBatchSampler(Sampler[list[int]]):
     def _count_batches(self) -> int:
         frames = np.arange(len(self.sizes))
         if not self.by_budget:
-            return -(-len(frames) // self.batch_size)
+            count = -(-len(frames) // self.batch_size)
+            most = max(1, len(frames) // self.world_size)
+            if self.shuffle and count > most:
+                log.warning(
+                    "batches of %d frames leave some of %d ranks without one: taking %d batches "
+                    "in an epoch, not %d",
+                    self.batch_size, self.world_size, most, count,
+                )  # fmt: skip
+                count = most
+            return count
         if not self.shuffle:
             return len(_fill_in_order(frames, self.sizes, self.budget))
         # Sorted by size, the number of batches is the same in every epoch, but so are the batches.
