@@ -1,6 +1,5 @@
 """A small potential and data for the tests of training: quick, and known in every detail."""
 
-import math
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ from ase.build import bulk
 from torch.utils.data import DataLoader
 
 from sus2bench.atoms.frame import build_frame, collate
+from sus2bench.data.samplers import FrameBatchSampler
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.potential import Potential
 from sus2bench.training.loss import PotentialLoss
@@ -77,26 +77,6 @@ def make_frames(count: int, seed: int = 0, *, unlabelled: bool = False) -> list[
     return frames
 
 
-class Sampler:
-    """Epoch-seeded batches, as the sampler of the data module."""
-
-    def __init__(self, count: int, batch_size: int, seed: int):
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.epoch = self.batch = 0
-
-    def load_state_dict(self, state):
-        self.epoch, self.batch = state["epoch"], state["batch"]
-
-    def __iter__(self):
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist()
-        batches = [order[i : i + self.batch_size] for i in range(0, self.count, self.batch_size)]
-        start, self.batch = self.batch, 0
-        yield from batches[start:]
-
-    def __len__(self):
-        return math.ceil(self.count / self.batch_size)
-
-
 class DataModule(pl.LightningDataModule):
     test_names = ("test", "far")
 
@@ -107,7 +87,9 @@ class DataModule(pl.LightningDataModule):
         self.batch_size = batch_size
 
     def train_dataloader(self):
-        sampler = Sampler(len(self.train), self.batch_size, 0)
+        atoms = [len(frame.pos) for frame in self.train]
+        edges = [frame.edge_index.shape[1] for frame in self.train]
+        sampler = FrameBatchSampler(atoms, edges, batch_size=self.batch_size)
         return DataLoader(self.train, batch_sampler=sampler, collate_fn=collate)
 
     def val_dataloader(self):

@@ -51,6 +51,11 @@ class RunControl(Callback):
                 "trainer.accumulate_grad_batches must be 1, because the loss is normalised by the "
                 "labels of a batch: use a larger data.batch_size"
             )
+        if trainer.enable_validation and world_size() > 1 and not sum(trainer.num_val_batches):
+            raise ValueError(
+                f"process {trainer.global_rank} has no validation frame: give a validation set of "
+                f"at least {world_size()} frames, or use fewer processes"
+            )
         if trainer.fit_loop.restarting:
             # Lightning made its iterator before it could know the position.
             set_position(trainer.train_dataloader, module.position)

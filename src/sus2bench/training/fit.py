@@ -1,8 +1,10 @@
 """One call that trains: trainer, callbacks, loggers, interruption, resume."""
 
+import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -87,30 +89,27 @@ def fit(
     state = None if source is None else read_checkpoint(source)
     history = _begin_history(loggers, folder, 0 if state is None else int(state["global_step"]))
     control = RunControl(budget)
-    run = trainer(
-        callbacks=[control, *callbacks],
-        logger=loggers or False,
-        default_root_dir=folder,
-        max_epochs=-1,
-        max_steps=-1,
-        inference_mode=False,
-        num_sanity_val_steps=0,
-        enable_checkpointing=checkpoints is not None,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        plugins=[AtomicCheckpointIO()],
-    )
+    with _quiet():
+        run = trainer(
+            callbacks=[control, *callbacks],
+            logger=loggers or False,
+            default_root_dir=folder,
+            max_epochs=-1,
+            max_steps=-1,
+            inference_mode=False,
+            num_sanity_val_steps=0,
+            enable_checkpointing=checkpoints is not None,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            plugins=[AtomicCheckpointIO()],
+        )
     if state is not None and _used_up(budget, state):
         _deploy(module, checkpoints)
         return _result("completed", module, run, budget, checkpoints, history, state)
     del state
     try:
-        with warnings.catch_warnings():
-            # The loader resumes by its sampler, which Lightning does not know.
-            warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that")
-            # Our own logging does not use Lightning's interval.
-            warnings.filterwarnings("ignore", message="The number of training batches")
+        with _quiet():
             run.fit(module, datamodule=datamodule, ckpt_path=source, weights_only=True)
     except TrainingInterruptedError:
         return _result("interrupted", module, run, budget, checkpoints, history)
@@ -121,6 +120,24 @@ def fit(
     if control.signal_received is not None:
         status = "interrupted"
     return _result(status, module, run, budget, checkpoints, history)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Lightning's advice, advertisements and internal deprecations from the user."""
+    messages = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = messages.level
+    messages.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # The loader resumes by its sampler, which Lightning does not know.
+            warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that")
+            # Our own logging does not use Lightning's interval.
+            warnings.filterwarnings("ignore", message="The number of training batches")
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
+            yield
+    finally:
+        messages.setLevel(level)
 
 
 def _source(
