@@ -76,7 +76,8 @@ def test_console_table_fits_a_terminal(table):
     lines = console.export_text().splitlines()
     assert any("fast_one" in line and "12,345" in line and "123.5" in line for line in lines)
     assert any("slow (failed)" in line for line in lines)
-    assert any(line.strip() == "alloys test" for line in lines)
+    stripped = [line.strip() for line in lines]
+    assert ("alloys", "test") in zip(stripped, stripped[1:], strict=False)
     assert not any("…" in line for line in lines)
 
 

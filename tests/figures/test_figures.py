@@ -54,7 +54,7 @@ def test_parity_shows_the_errors_of_every_column(tmp_path, frames):
     second = predictions(tmp_path / "b.npz", frames, missing=True)
     figure = parity({"valid": first, "test": second})
     shown = texts(figure)
-    assert {"valid", "test", "no labels", "reference force (eV/Å)"} <= set(shown)
+    assert {"valid", "test", "no labels", "force\npredicted (eV/Å)"} <= set(shown)
     assert any(text.startswith("RMSE 100 meV/Å\nMAE 100 meV/Å") for text in shown)
     # 10 meV per frame of four atoms
     assert any(text.startswith("RMSE 2.5 meV/atom") for text in shown)

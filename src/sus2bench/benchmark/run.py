@@ -5,6 +5,9 @@ evaluate: data, potential -> errors -> speed
 speed:    data, potentials -> speed
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +46,13 @@ def train(cfg: DictConfig) -> Record:
         ValueError: for settings or data that do not fit together.
     """
     folder = Path(cfg.paths.output)
+    cfg = cfg.copy()
+    OmegaConf.update(cfg, "data.cutoff", cfg.model.cutoff, force_add=True)
     with recorded(cfg, "train") as record, timing.threads(cfg.threads):
         record["hardware"]["threads"] = torch.get_num_threads()
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         with measure.timed(record, "data_seconds"):
-            datamodule = _data(cfg, record, cutoff=cfg.model.cutoff)
+            datamodule = _data(cfg, record, cfg.model.cutoff)
         potential = _new_potential(cfg, datamodule)
         measure.describe_potential(record, potential, datamodule)
         result = _fit(cfg, record, potential, datamodule, folder)
@@ -76,7 +81,7 @@ def evaluate(cfg: DictConfig) -> Record:
         record["hardware"]["threads"] = torch.get_num_threads()
         species = measure.species_list(cfg.species)
         potential = load_potential(cfg.potential, species, dtype=_dtype(cfg))
-        datamodule = _data(cfg, record, cutoff=potential.cutoff)
+        datamodule = _data(cfg, record, potential.cutoff)
         measure.describe_potential(record, potential, datamodule)
         record["model"]["source"] = str(cfg.potential)
         measure.measure_accuracy(record, potential, datamodule, folder, cfg.splits)
@@ -101,7 +106,7 @@ def speed(cfg: DictConfig) -> Record:
         if not potentials:
             raise ValueError("no potential to time: give potentials={name: file, ...}")
         cutoff = max(potential.cutoff for potential in potentials.values())
-        datamodule = _data(cfg, record, cutoff=cutoff)
+        datamodule = _data(cfg, record, cutoff)
         record["model"]["dtype"] = cfg.dtype
         measure.measure_speed(
             record,
@@ -154,16 +159,17 @@ def _fit(
         instantiate(cfg.optimizer.algorithm, _convert_="all"),
         instantiate(cfg.optimizer.schedule, _convert_="all"),
     )
-    result = fit(
-        module,
-        datamodule,
-        Budget(cfg.budget.max_steps, cfg.budget.max_time),
-        folder=folder,
-        trainer=instantiate(cfg.trainer, _convert_="all"),
-        callbacks=_parts(cfg.callbacks),
-        loggers=_parts(cfg.logger),
-        resume="last" if cfg.resume else None,
-    )
+    with _without_advice():
+        result = fit(
+            module,
+            datamodule,
+            Budget(cfg.budget.max_steps, cfg.budget.max_time),
+            folder=folder,
+            trainer=instantiate(cfg.trainer, _convert_="all"),
+            callbacks=_parts(cfg.callbacks),
+            loggers=_parts(cfg.logger),
+            resume="last" if cfg.resume else None,
+        )
     record["timings"] |= {
         "train_seconds": result.train_seconds,
         "steps": result.steps,
@@ -176,6 +182,18 @@ def _fit(
             "goes on from there"
         )
     return result
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep Lightning from listing devices that are not there and services to sign up for."""
+    chatter = logging.getLogger("lightning.pytorch")
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        chatter.setLevel(level)
 
 
 def _parts(group: DictConfig) -> list[Any]:

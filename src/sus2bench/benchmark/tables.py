@@ -111,7 +111,7 @@ def console_table(table: pd.DataFrame, title: str = "") -> Table:
     text = formatted(table)
     for (data, split), group in text.groupby(["data", "split"], sort=False):
         shown.add_section()
-        shown.add_row(f"[bold]{data}[/] {split}")
+        shown.add_row(f"[bold]{data}[/]\n[bold]{split}[/]")
         for _, row in group.iterrows():
             shown.add_row(*_console_row(row))
     return shown

@@ -1,6 +1,6 @@
 """Parity: predicted against reference energies and forces, with their errors written in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,35 @@ def parity(panels: Mapping[str, Path]) -> Figure:
     """
     if not panels:
         raise ValueError("a parity figure needs at least one predictions file")
+    tables = {title: load_predictions(file) for title, file in panels.items()}
+    relative = all("composition_energy" in values for values in tables.values())
+    energy = "energy above composition fit" if relative else "energy"
+    rows = (
+        (energy, "eV/atom", [_energies(values, relative) for values in tables.values()]),
+        ("force", "eV/Å", [_forces(values) for values in tables.values()]),
+    )
     with style():
-        figure = Figure(figsize=(2.6 * len(panels) + 0.4, 5.2), layout="constrained")
-        axes = figure.subplots(2, len(panels), squeeze=False, sharex="row", sharey="row")
-        tables = {title: load_predictions(file) for title, file in panels.items()}
-        relative = all("composition_energy" in values for values in tables.values())
-        energy = "energy above composition fit" if relative else "energy"
-        for column, (title, values) in enumerate(tables.items()):
-            axes[0, column].set_title(title)
-            _draw(axes[0, column], *_energies(values, relative), "meV/atom")
-            _draw(axes[1, column], *_forces(values), "meV/Å")
-            axes[0, column].set_xlabel(f"reference {energy} (eV/atom)")
-            axes[1, column].set_xlabel("reference force (eV/Å)")
-        axes[0, 0].set_ylabel(f"predicted {energy} (eV/atom)")
-        axes[1, 0].set_ylabel("predicted force (eV/Å)")
+        figure = Figure(figsize=(2.5 * len(panels) + 0.6, 5.4), layout="constrained")
+        grid = figure.subplots(2, len(panels), squeeze=False, sharex="row", sharey="row")
+        for axes, title in zip(grid[0], tables, strict=True):
+            axes.set_title(title)
+        for axes_of_row, (quantity, unit, values) in zip(grid, rows, strict=True):
+            limits = _limits(values)
+            axes_of_row[0].set_ylabel(f"{quantity}\npredicted ({unit})")
+            for axes, (reference, predicted) in zip(axes_of_row, values, strict=True):
+                axes.set_xlabel(f"reference ({unit})")
+                _draw(axes, reference, predicted, limits, unit)
     return figure
+
+
+def _limits(values: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
+    """Range of all references and predictions of a row, with a margin."""
+    numbers = np.concatenate([part for pair in values for part in pair])
+    numbers = numbers[np.isfinite(numbers)]
+    if len(numbers) == 0:
+        return 0.0, 1.0
+    margin = 0.04 * float(np.ptp(numbers)) or 0.1
+    return float(numbers.min()) - margin, float(numbers.max()) + margin
 
 
 def _energies(values: Mapping[str, Any], relative: bool) -> tuple[Array, Array]:
@@ -55,19 +69,22 @@ def _forces(values: Mapping[str, Any]) -> tuple[Array, Array]:
     return values["forces_reference"].ravel(), values["forces"].ravel()
 
 
-def _draw(axes: Axes, reference: Array, predicted: Array, unit: str) -> None:
+def _draw(
+    axes: Axes, reference: Array, predicted: Array, limits: tuple[float, float], unit: str
+) -> None:
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
     labelled = np.isfinite(reference) & np.isfinite(predicted)
     reference, predicted = reference[labelled], predicted[labelled]
     if len(reference) == 0:
         axes.text(0.5, 0.5, "no labels", ha="center", transform=axes.transAxes)
         return
-    low = float(min(reference.min(), predicted.min()))
-    axes.axline((low, low), slope=1.0, color="0.6", linewidth=0.8, zorder=0)
+    axes.axline((0.0, 0.0), slope=1.0, color="0.6", linewidth=0.8, zorder=0)
     if len(reference) > _MANY:
         axes.hexbin(
             reference,
             predicted,
-            gridsize=60,
+            gridsize=(70, 40),  # regular hexagons on a square
+            extent=(*limits, *limits),
             bins="log",
             mincnt=1,
             cmap="viridis",
@@ -80,7 +97,7 @@ def _draw(axes: Axes, reference: Array, predicted: Array, unit: str) -> None:
         )
     error = 1000 * (predicted - reference)
     text = (
-        f"RMSE {np.sqrt(np.mean(error**2)):.3g} {unit}\n"
-        f"MAE {np.abs(error).mean():.3g} {unit}\n{len(error):,} values"
+        f"RMSE {np.sqrt(np.mean(error**2)):.3g} m{unit}\n"
+        f"MAE {np.abs(error).mean():.3g} m{unit}\n{len(error):,} values"
     )
     axes.text(0.04, 0.96, text, va="top", transform=axes.transAxes, fontsize=8)

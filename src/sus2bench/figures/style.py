@@ -40,8 +40,8 @@ def style() -> Iterator[None]:
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Ticks 1, 2, 5, 10, ... on a logarithmic axis, written without powers of ten."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Ticks 1, 2, 3, 5, 7, 10, ... on a logarithmic axis, written without powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 
