@@ -134,6 +134,22 @@ def test_every_configuration_builds_a_data_module(name, tmp_path):
         assert files == set(module.source.sha256)
 
 
+def test_own_files_are_given_on_the_command_line(tmp_path):
+    overrides = [
+        "train_file=t.xyz",
+        "test_files={test: a.xyz, hot: b.xyz}",
+        "label_keys={energy: REF_energy, stress: null}",
+        "units.energy=Hartree",
+    ]
+    with initialize_config_dir(str(data_folder()), version_base="1.3"):
+        config = compose("extxyz", overrides=overrides)
+    paths = {"cache": str(tmp_path), "shared": None}
+    module = instantiate(OmegaConf.create({"data": config, "paths": paths}).data)
+    assert module.test_files == {"test": "a.xyz", "hot": "b.xyz"}
+    assert module.label_keys.given() == {"energy": "REF_energy", "forces": "forces"}
+    assert module.units.energy == "Hartree"
+
+
 def test_stresses_with_an_offset_are_not_used():
     for element in ("Li", "Mo", "Si", "Ge"):
         assert configuration(f"mlearn_{element}")["label_keys"]["stress"] == "stress"

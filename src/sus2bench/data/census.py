@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # Copies of a structure agree in their fingerprints to the digits of the file; thermal motion
 # changes them by parts in a thousand, an elastic strain of a thousandth by 1e-4.
 SAME_STRUCTURE = 1e-6
-# An outlier is this many times as far from the median as the quartile-based spread.
+# An outlier is this many times as far from the median as the quartiles are from each other.
 OUTLIER = 25.0
 # Nearer than this fraction of the sum of covalent radii, atoms are suspiciously close.
 CLOSE = 0.4
@@ -115,13 +115,14 @@ def _suspicions(dataset: FrameDataset) -> list[str]:
     texts = []
     if copies := _copies_within(dataset):
         texts.append(f"{len(copies)} frames are copies of earlier ones: {_some(copies)}")
-    residual = _energy_residuals(dataset)
-    for what, values in (
-        ("energies per atom, beyond composition,", residual),
-        ("largest forces", np.log(np.maximum(_largest_forces(dataset), 1e-3))),
-    ):
-        if outliers := _outliers(values):
-            texts.append(f"{what} of {len(outliers)} frames are outliers: {_some(outliers)}")
+    if outliers := _outliers(_energy_residuals(dataset)):
+        texts.append(
+            f"energies per atom, beyond composition, of {len(outliers)} frames are outliers: "
+            f"{_some(outliers)}"
+        )
+    # On a logarithmic scale, and upwards only: perfect crystals have no forces.
+    if outliers := _outliers(np.log(np.maximum(_largest_forces(dataset), 1e-3)), below=False):
+        texts.append(f"largest forces of {len(outliers)} frames are outliers: {_some(outliers)}")
     if close := _too_close(dataset):
         texts.append(
             f"{len(close)} frames have atoms nearer than {CLOSE} of the sum of the smallest "
@@ -166,12 +167,13 @@ def _too_close(dataset: FrameDataset) -> list[int]:
     return [int(index) for index in np.flatnonzero(close)]
 
 
-def _outliers(values: npt.NDArray[np.float64]) -> list[int]:
+def _outliers(values: npt.NDArray[np.float64], below: bool = True) -> list[int]:
     known = values[np.isfinite(values)]
     if len(known) < 10:
         return []
     low, middle, high = np.percentile(known, [25, 50, 75])
-    far = np.abs(values - middle) > OUTLIER * max(high - low, 1e-6)
+    excess = np.abs(values - middle) if below else values - middle
+    far = excess > OUTLIER * max(high - low, 1e-6)
     return [int(index) for index in np.flatnonzero(far)]
 
 
