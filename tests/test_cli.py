@@ -217,3 +217,12 @@ def test_a_defect_keeps_its_traceback_and_exit_code_one(jobs, folder, capsys):
 def test_an_interrupted_run_says_so_with_the_exit_code_of_shells(jobs, folder, capsys):
     assert cli.main(["train", "seed=15"]) == 130
     assert capsys.readouterr().err == "sus2bench: error: stopped; resume=true goes on\n"
+
+
+def test_data_list_names_every_data_set_and_describe_knows_each(capsys):
+    names = configuration.group_options(configuration.configuration_folder())["data"]
+    assert cli.main(["data", "list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == names
+    for name in names:
+        assert cli.main(["data", "describe", name]) == 0
+        assert capsys.readouterr().out.startswith(name)
