@@ -62,8 +62,7 @@ def train(folder, processes, function):
     return module
 
 
-if __name__ == "__main__":
-    folder, processes = Path(sys.argv[1]), int(sys.argv[2])
+def train_all(folder, processes):
     for function in ("mse", "mae", "huber"):
         start = make_potential().state_dict()
         module = train(folder / f"{function}{processes}", processes, function)
@@ -72,3 +71,7 @@ if __name__ == "__main__":
         metrics = {k: float(v) for k, v in module.trainer.callback_metrics.items()}
         if module.trainer.is_global_zero:
             torch.save([gradient, metrics], folder / f"{function}{processes}.pt")
+
+
+if __name__ == "__main__":
+    train_all(Path(sys.argv[1]), int(sys.argv[2]))

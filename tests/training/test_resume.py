@@ -109,6 +109,7 @@ def test_resumed_twice(tmp_path, references):
     assert_same_run(tmp_path, references("epochs"))
 
 
+@pytest.mark.slow
 def test_processes_that_are_killed_can_be_resumed(tmp_path, references):
     numbers = {"SIGKILL": signal.SIGKILL, "SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
     script = Path(__file__).with_name("train_here.py")
@@ -127,7 +128,7 @@ def test_processes_that_are_killed_can_be_resumed(tmp_path, references):
             if line.strip() == "10":
                 process.send_signal(numbers[name])
                 break
-        rest = process.communicate(timeout=60)[0].split()
+        rest = process.communicate(timeout=300)[0].split()
         if name == "SIGKILL":
             assert process.returncode == -signal.SIGKILL
         else:
