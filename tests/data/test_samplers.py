@@ -76,8 +76,7 @@ def test_batches_within_a_budget_are_well_filled():
 @pytest.mark.parametrize("stop", [0, 1, 4])
 def test_resuming_within_an_epoch_continues_exactly(mode, stop):
     whole, broken = make(seed=5, **mode), make(seed=5, **mode)
-    if stop > len(whole):
-        pytest.skip("the epoch has fewer batches")
+    stop = min(stop, len(whole))
     for sampler in (whole, broken):
         sampler.set_epoch(2)
     expected = list(whole)
