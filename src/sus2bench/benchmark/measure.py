@@ -88,6 +88,7 @@ def measure_accuracy(
             logger.info("%s: %s", name, _in_short(found.metrics))
 
 
+@rank_zero_only
 def measure_speed(
     record: Record,
     potentials: Mapping[str, Potential],
