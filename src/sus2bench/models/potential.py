@@ -112,13 +112,10 @@ class Potential(nn.Module):
         if gradient is None:
             return Prediction(energy, None, None, None, site)
         virial = _virial(gradient, vectors.detach(), batch[frame.edge_index[1]], frames)
-        volume = torch.linalg.det(frame.cell).abs().view(-1, 1, 1)
         return Prediction(
             energy,
             _forces(gradient, frame.edge_index, len(types)) if forces else None,
-            virial / torch.where(volume > 0, volume, torch.nan).to(virial.dtype)
-            if stress
-            else None,
+            _stress(virial, frame.cell) if stress else None,
             virial if stress else None,
             site,
         )
@@ -139,7 +136,7 @@ class Potential(nn.Module):
         """An ASE calculator with energy, energies, forces and stress."""
         from sus2bench.interfaces.calculator import FrameCalculator
 
-        return FrameCalculator(self.eval(), self.cutoff)
+        return FrameCalculator(self.eval(), self.cutoff, device=self.device)
 
     def to_payload(self) -> dict[str, Any]:
         """Everything needed to rebuild the potential, as tensors and plain data."""
@@ -221,3 +218,10 @@ def _virial(gradient: Tensor, vectors: Tensor, frame_of_edge: Tensor, frames: in
     """W = sum over edges of g (x) r, (B, 3, 3), eV."""
     outer = gradient.unsqueeze(2) * vectors.unsqueeze(1)
     return outer.new_zeros(frames, 3, 3).index_add(0, frame_of_edge, outer)
+
+
+def _stress(virial: Tensor, cell: Tensor) -> Tensor:
+    """W / V (B, 3, 3), eV/Å^3; NaN where V is 0, with gradients that stay finite there."""
+    volume = torch.linalg.det(cell).abs().view(-1, 1, 1)
+    divisor = torch.where(volume > 0, volume, 1.0).to(virial.dtype)
+    return torch.where(volume > 0, virial / divisor, torch.nan)
