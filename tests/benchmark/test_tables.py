@@ -43,6 +43,12 @@ def test_rows_are_grouped_by_data_and_sorted_with_the_floor_last(table):
     ]
 
 
+def test_training_time_includes_the_initial_solve():
+    timings = {"train_seconds": 10.0, "initialise_seconds": 2.5}
+    table = tables.results_table([record("a", 1.0, timings=timings)])
+    assert table["train (s)"][0] == 12.5
+
+
 def test_missing_values_are_dashes_and_counts_are_whole(table):
     text = tables.formatted(table)
     assert text["stored"].tolist() == ["–", "17,657", "–", "–", "–"]

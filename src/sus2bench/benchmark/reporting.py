@@ -39,8 +39,10 @@ def recorded(cfg: DictConfig, kind: str) -> Iterator[Record]:
     record["seeds"] = seeds(config)
     if cfg.get("resume", False) and (folder / records.FILE_NAME).is_file():
         # Initial values are set once, before the part of the run that this one goes on with.
-        earlier = records.load_record(folder / records.FILE_NAME)["model"]
-        record["model"]["initialisation"] = earlier.get("initialisation", {})
+        earlier = records.load_record(folder / records.FILE_NAME)
+        record["model"]["initialisation"] = earlier["model"].get("initialisation", {})
+        seconds = earlier["timings"].get("initialise_seconds")
+        record["timings"] = {"initialise_seconds": seconds} if seconds is not None else {}
     try:
         yield record
         record |= {"status": "completed", "traceback": None}
