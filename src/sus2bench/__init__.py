@@ -8,10 +8,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sus2bench.models.loading import load_potential
+    from sus2bench.models.loading import load_potential as load_potential
 
 __version__ = version("sus2bench")
-__all__ = ["__version__", "load_potential"]
 
 
 def __getattr__(name: str) -> Any:
