@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Every module by name, as pdoc stops at packages that list their public names; at the others it goes
+# on by itself and then warns of modules named twice.
+MODULES = $(shell cd src && find sus2bench -name '*.py' ! -name '__main__.py' \
+	| sed 's|/__init__.py||; s|\.py$$||; s|/|.|g' | sort)
 # One thread per process: tests and demo run two processes side by side.
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
@@ -34,7 +38,7 @@ lint: install ## ruff, mypy --strict, import order
 	$(BIN)/lint-imports
 
 docs: install ## the API pages, to site/index.html
-	$(BIN)/pdoc --docformat google --math --output-directory site sus2bench
+	PYTHONWARNINGS=ignore $(BIN)/pdoc --docformat google --math --output-directory site $(MODULES)
 
 clean: ## remove caches, builds and the demo's output; runs, results and .venv stay
 	rm -rf build dist site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
