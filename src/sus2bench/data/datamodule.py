@@ -234,6 +234,8 @@ class FrameDataModule(LightningDataModule):
             collate_fn=collate,
             num_workers=self.num_workers,
             persistent_workers=False,
+            # Its own generator: each pass would draw a seed from the global one.
+            generator=torch.Generator(),
         )
 
     def _ranks(self) -> tuple[int, int]:
