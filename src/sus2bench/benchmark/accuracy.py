@@ -6,7 +6,6 @@ potential has to beat.
 """
 
 import copy
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ import torch
 from ase.data import atomic_numbers as number_of_symbol
 from torch_geometric.data import Data
 
+from sus2bench.atoms.files import write_atomically
 from sus2bench.atoms.frame import collate
-from sus2bench.benchmark.records import write_atomically
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.potential import Potential, Prediction
 from sus2bench.training.metrics import ErrorAccumulator
@@ -107,9 +106,9 @@ def batches(dataset: FrameDataset, max_edges: int) -> Iterator[Sequence[Data]]:
 
 def save_predictions(predictions: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
     """Write predictions as a compressed ``npz``, whole or not at all."""
-    stream = io.BytesIO()
-    np.savez_compressed(stream, allow_pickle=False, **predictions)
-    write_atomically(path, stream.getvalue())
+    write_atomically(
+        path, lambda part: np.savez_compressed(part, allow_pickle=False, **predictions)
+    )
 
 
 def load_predictions(path: str | os.PathLike[str]) -> Arrays:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -15,6 +14,7 @@ from typing import Any
 
 import jsonschema
 
+from sus2bench.atoms.files import write_atomically
 from sus2bench.benchmark import provenance
 
 SCHEMA_VERSION = 1
@@ -148,21 +148,8 @@ def write_record(
         raise RecordError(f"{path} exists; choose another folder or ask for it to be overwritten")
     target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(cleaned, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(target, text.encode())
+    write_atomically(target, lambda part: part.write_text(text, encoding="utf-8"))
     return cleaned
-
-
-def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file that is at every moment either the old one or the new one, whole."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Record]]:
@@ -178,3 +165,30 @@ def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Re
             raise FileNotFoundError(f"no {FILE_NAME} at {path}; give a record or a folder with one")
         files.update(found)
     return [(file, load_record(file)) for file in sorted(files)]
+
+
+def with_joint_speeds(found: Iterable[tuple[Path, Record]]) -> list[tuple[Path, Record]]:
+    """Give records the speeds of `speed` runs, which time potentials in turn on the same frames.
+
+    They replace what a run of the same name on the same data measured by itself. A speed record
+    all of whose potentials have such a run is left out.
+    """
+    pairs = list(found)
+    others = {(r["data"]["name"], r["name"]) for _, r in pairs if r["kind"] != "speed"}
+    joint: dict[tuple[str, str], Any] = {}
+    kept: list[tuple[Path, Record]] = []
+    for path, record in pairs:
+        names = {(record["data"]["name"], name): speed for name, speed in record["speed"].items()}
+        if record["kind"] == "speed":
+            joint |= names
+            if names.keys() <= others:
+                continue
+        kept.append((path, record))
+    return [(path, _with_speed(record, joint)) for path, record in kept]
+
+
+def _with_speed(record: Record, joint: Mapping[tuple[str, str], Any]) -> Record:
+    speed = joint.get((record["data"]["name"], record["name"]))
+    if speed is None or record["kind"] == "speed":
+        return record
+    return record | {"speed": {record["name"]: speed}}

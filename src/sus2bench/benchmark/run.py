@@ -24,7 +24,7 @@ from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.models.zbl import ZBL
-from sus2bench.training.budget import Budget
+from sus2bench.training.budget import Budget, seconds
 from sus2bench.training.fit import FitResult, fit
 from sus2bench.training.initialise import initialise
 from sus2bench.training.linear_readout import LinearWeights
@@ -163,7 +163,7 @@ def _fit(
         result = fit(
             module,
             datamodule,
-            Budget(cfg.budget.max_steps, cfg.budget.max_time),
+            _budget(cfg, record["timings"].get("initialise_seconds", 0.0)),
             folder=folder,
             trainer=instantiate(cfg.trainer, _convert_="all"),
             callbacks=_parts(cfg.callbacks),
@@ -194,6 +194,23 @@ def _without_advice() -> Iterator[None]:
         yield
     finally:
         chatter.setLevel(level)
+
+
+def _budget(cfg: DictConfig, used: float) -> Budget:
+    """The budget of a run, of whose time the initial values have taken their part.
+
+    Raises:
+        ValueError: if they took all of it.
+    """
+    limit = cfg.budget.max_time
+    if limit is None:
+        return Budget(cfg.budget.max_steps)
+    left = seconds(limit) - used
+    if left <= 0:
+        raise ValueError(
+            f"the initial values took {used:.0f} s, all of budget.max_time={limit}: raise it"
+        )
+    return Budget(cfg.budget.max_steps, left)
 
 
 def _parts(group: DictConfig) -> list[Any]:

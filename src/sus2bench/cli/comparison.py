@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sus2bench.atoms.files import write_atomically
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -23,18 +25,21 @@ def compare(sources: Sequence[str], shown: str, out: Path | None) -> None:
         ValueError: if a record does not follow the schema.
     """
     from sus2bench.benchmark import tables
-    from sus2bench.benchmark.records import find_records
+    from sus2bench.benchmark.records import find_records, with_joint_speeds
 
-    found = find_records(sources)
+    found = with_joint_speeds(find_records(sources))
     table = tables.results_table(record for _, record in found)
     if shown == "table":
         _print_table(table)
     else:
         print(getattr(tables, shown)(table), end="")
     if out is not None:
-        written = [*_write_tables(table, out), *_write_figures(found, out)]
-        names = sorted({file.stem for file in written})
+        figures = _write_figures(found, out)
+        names = sorted({file.stem for file in [*_write_tables(table, out), *figures]})
         print(f"written to {out}: {', '.join(names)}")
+        report = out / "report.md"
+        write_atomically(report, lambda part: part.write_text(_report(found, table, figures)))
+        print(f"report: {report}")
 
 
 def _print_table(table: "DataFrame") -> None:
@@ -49,19 +54,19 @@ def _print_table(table: "DataFrame") -> None:
 
 def _write_tables(table: "DataFrame", folder: Path) -> list[Path]:
     from sus2bench.benchmark import tables
-    from sus2bench.benchmark.records import write_atomically
 
-    folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for suffix, text in (("md", tables.markdown), ("csv", tables.csv), ("tex", tables.latex)):
+    for suffix, write in (("md", tables.markdown), ("csv", tables.csv), ("tex", tables.latex)):
+        text = write(table)
         files.append(folder / f"table.{suffix}")
-        write_atomically(files[-1], text(table).encode())
+        write_atomically(files[-1], lambda part, text=text: part.write_text(text, "utf-8"))  # type: ignore[misc]
     return files
 
 
 def _write_figures(found: Sequence[tuple[Path, dict[str, Any]]], folder: Path) -> list[Path]:
     """Every figure that the records have numbers for, one of each kind per split."""
     from sus2bench.figures.errors_by_element import errors_by_element
+    from sus2bench.figures.learning_curve import learning_curve
     from sus2bench.figures.pareto import pareto
     from sus2bench.figures.parity import parity
     from sus2bench.figures.style import save
@@ -69,7 +74,7 @@ def _write_figures(found: Sequence[tuple[Path, dict[str, Any]]], folder: Path) -
     records = [record for _, record in found]
     files: list[Path] = []
     for split in sorted({split for record in records for split in record["metrics"]}):
-        panels = _predictions(found, split)
+        panels = _files_beside(found, f"predictions_{split}.npz")
         kinds: dict[str, Callable[[], Any]] = {
             "parity": lambda panels=panels: parity(panels),  # type: ignore[misc]
             "cost": lambda split=split: pareto(records, split),  # type: ignore[misc]
@@ -82,15 +87,39 @@ def _write_figures(found: Sequence[tuple[Path, dict[str, Any]]], folder: Path) -
                 print(f"no figure '{kind}' for {split}: {error}")
                 continue
             files += save(figure, folder, f"{kind}_{split}")
+    curves = _files_beside(found, "metrics.csv")
+    if curves:
+        label = "validation force RMSE (meV/Å)"
+        figure = learning_curve(curves, "valid/forces_rmse_meV_A", label)
+        files += save(figure, folder, "learning_curve")
     return files
 
 
-def _predictions(found: Sequence[tuple[Path, dict[str, Any]]], split: str) -> dict[str, Path]:
-    """Predictions files beside the records, by the name of the run."""
-    panels: dict[str, Path] = {}
+def _files_beside(found: Sequence[tuple[Path, dict[str, Any]]], name: str) -> dict[str, Path]:
+    """Files of a name beside the records, by the name of the run."""
+    files: dict[str, Path] = {}
     for path, record in found:
-        file = path.parent / f"predictions_{split}.npz"
+        file = path.parent / name
         if file.is_file():
-            name = record["name"]
-            panels[name if name not in panels else f"{name} ({path.parent.name})"] = file
-    return panels
+            run = record["name"]
+            files[run if run not in files else f"{run} ({path.parent.name})"] = file
+    return files
+
+
+def _report(
+    found: Sequence[tuple[Path, dict[str, Any]]], table: "DataFrame", figures: Sequence[Path]
+) -> str:
+    """One Markdown page: the table, the figures, and where each number is from."""
+    from sus2bench.benchmark import tables
+
+    lines = ["# Comparison", "", tables.markdown(table)]
+    lines += [f"![{file.stem}]({file.name})\n" for file in figures if file.suffix == ".png"]
+    lines += ["## Records", "", "| run | made | commit | processor | threads | configuration |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for _, record in found:
+        git, hardware = record["git"] or {}, record["hardware"]
+        commit = str(git.get("commit") or "–")[:10] + (" (changed)" if git.get("dirty") else "")
+        cells = [record["name"], record["created"][:16], commit, hardware["cpu"]]
+        cells += [str(hardware["threads"]), record["config_sha256"][:10]]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -67,9 +67,6 @@ class FrameDataModule(LightningDataModule):
         num_workers: processes that prepare batches.
     """
 
-    # A rank may have no frame of a small test set; nothing is reduced before an epoch ends.
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     train: FrameDataset
     valid: FrameDataset
     tests: dict[str, FrameDataset]
@@ -101,6 +98,8 @@ class FrameDataModule(LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
+        # A rank may have no frame of a small test set; nothing is reduced before an epoch ends.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.train_file, self.valid_file = train_file, valid_file
         self.test_files = dict(test_files or {})
         self.source = source

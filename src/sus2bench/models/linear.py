@@ -28,5 +28,5 @@ class HasLinearReadout(Protocol):
     def linear_coefficients(self) -> Tensor:
         """The P linear coefficients, float64."""
 
-    def set_linear_coefficients(self, values: Tensor) -> None:
-        """Sets the P linear coefficients."""
+    def set_linear_coefficients(self, values: Tensor, units: Tensor | None = None) -> None:
+        """Sets the P linear coefficients, and the units in which they are trained if given."""

@@ -51,6 +51,8 @@ def solve_linear_readout(
 ) -> LinearReport:
     """Sets E0 and xi of a potential to the least-squares optimum for the labels in `batches`.
 
+    Also sets the units of xi by the effect of each coefficient, for the steps that follow.
+
     Args:
         potential: its model must be `HasLinearReadout`; E0 should be close to right already, so
             that residuals are small numbers.
@@ -70,14 +72,19 @@ def solve_linear_readout(
     potential.eval()
     factor = _Triangle()
     energies = len(potential.species)
+    frames = 0
     for batch in batches:
+        frames += batch.num_graphs
         factor.add(*_rows(potential, model, batch, weights, atoms_per_frame))
     if not factor.rows:
         raise ValueError("no frame has a label: nothing determines the linear coefficients")
     solution, rank, residual = factor.solve(relative_tolerance)
     with torch.no_grad():
         potential.atomic_energies.values.add_(solution[:energies])
-    model.set_linear_coefficients(model.linear_coefficients + solution[energies:])
+    # One unit of a trained coefficient then changes predictions by one, in the norm of the loss.
+    effect = factor.column_norms()[energies:] / frames**0.5
+    units = torch.where(effect > 0, 1 / effect, torch.ones_like(effect))
+    model.set_linear_coefficients(model.linear_coefficients + solution[energies:], units)
     potential.train(was_training)
     return LinearReport(
         factor.rows, len(solution), rank, residual, float(solution[energies:].abs().max())
@@ -159,11 +166,16 @@ class _Triangle:
         self.factor = torch.linalg.qr(block, mode="r").R
         self.rows += len(target)
 
+    def column_norms(self) -> Tensor:
+        """Norm of each design column (P,)."""
+        norms: Tensor = self.factor[:, :-1].norm(dim=0)
+        return norms
+
     def solve(self, tolerance: float) -> tuple[Tensor, int, float]:
         """The least-norm solution (P,), the rank, and the norm of the residual."""
         assert self.factor is not None
         matrix, target = self.factor[:, :-1], self.factor[:, -1]
-        norm = matrix.norm(dim=0)
+        norm = self.column_norms()
         scale = torch.where(norm > 0, norm, torch.ones_like(norm))
         left, values, right = torch.linalg.svd(matrix / scale, full_matrices=False)
         kept = values > tolerance * values.max()

@@ -119,5 +119,5 @@ def _to_mtp(potential: Potential, model: SUS2, name: str | None) -> MTPFile:
         ),
         # The format knows no scale on the many-body sum; w takes it.
         species_coeffs=numbers(model.readout.species_weight * potential.atomic_energies.scale),
-        moment_coeffs=numbers(model.readout.coefficients),
+        moment_coeffs=numbers(model.readout.xi),
     )

@@ -112,12 +112,14 @@ class SUS2(SiteEnergyModel):
     @property
     def linear_coefficients(self) -> Tensor:
         """The coefficients xi (scalars,), float64."""
-        return self.readout.coefficients.detach()
+        return self.readout.xi.detach()
 
-    def set_linear_coefficients(self, values: Tensor) -> None:
-        """Sets xi (scalars,)."""
+    def set_linear_coefficients(self, values: Tensor, units: Tensor | None = None) -> None:
+        """Sets xi (scalars,), and the units (scalars,) of the trained numbers if given."""
         with torch.no_grad():
-            self.readout.coefficients.copy_(values)
+            if units is not None:
+                self.readout.units.copy_(units)
+            self.readout.coefficients.copy_(values / self.readout.units)
 
     def hyperparameters(self) -> dict[str, Any]:
         """Plain data that rebuilds the module; the contraction table is written out in full."""
@@ -171,15 +173,27 @@ class Readout(Float64Module):
     In float64 always: terms of opposite sign reach thousands of eV per atom in the published
     models, so that float32 is good enough for edges but neither for xi nor for this sum.
 
+    What is trained is xi in units that make all scalars of like effect, because an optimizer
+    such as Adam takes steps of like size in all parameters, whereas products of four moments are
+    orders of magnitude larger than single ones. Units are 1 unless a linear solve sets them.
+
     Args:
         species_count: C, number of weights w, eV.
         scalar_count: number of coefficients xi.
     """
 
+    units: Tensor
+
     def __init__(self, species_count: int, scalar_count: int) -> None:
         super().__init__()
+        self.register_buffer("units", torch.ones(scalar_count, dtype=torch.float64))
         self.species_weight = nn.Parameter(torch.ones(species_count, dtype=torch.float64))
         self.coefficients = nn.Parameter(torch.zeros(scalar_count, dtype=torch.float64))
+
+    @property
+    def xi(self) -> Tensor:
+        """Linear coefficients of the scalars (scalars,)."""
+        return self.coefficients * self.units
 
     def forward(self, moments: Tensor, scalar_rows: Tensor, types: Tensor) -> Tensor:
         """Returns (N,) eV.
@@ -189,7 +203,7 @@ class Readout(Float64Module):
             scalar_rows: row of each scalar among the moments.
             types: (N,) type indices.
         """
-        by_row = moments.new_zeros(len(moments)).index_add(0, scalar_rows, self.coefficients)
+        by_row = moments.new_zeros(len(moments)).index_add(0, scalar_rows, self.xi)
         return self.species_weight[types] * (1 + by_row @ moments)
 
 
