@@ -25,8 +25,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs,tensorboard,wandb]'
 	touch $@
 
-demo: install ## train SUS2, SchNet and PaiNN on the same alloys and compare them (about 5 minutes)
-	$(BIN)/python scripts/demo.py
+demo: install ## train SUS2, SchNet and PaiNN on the same alloys and compare them (about 4 minutes)
+	$(BIN)/python scripts/compare_models.py
 
 test: install ## the whole test suite, two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q

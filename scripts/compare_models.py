@@ -74,7 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", default="demo", help="budget and settings (demo)")
     parser.add_argument("--data", default="emt-alloys", help="data set (emt-alloys)")
-    parser.add_argument("--models", nargs="+", default=["sus2", "schnet", "painn"])
+    parser.add_argument("--models", nargs="+", default=["sus2", "schnet_small", "painn_small"])
     parser.add_argument("--folder", type=Path, default=Path("demo"), help="for logs and results")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     options = parser.parse_args()
