@@ -119,3 +119,37 @@ def test_plain_turns_arrays_and_infinities_into_json():
 def test_git_state_is_null_outside_a_repository(monkeypatch, tmp_path):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     assert provenance.git_state() == {"commit": None, "dirty": None}
+
+
+def speed_entry(median):
+    timing = {"median": median, "lower_quartile": 1.0, "upper_quartile": 2.0, "repeats": 3}
+    return {"energy_and_forces_us_per_atom": timing}
+
+
+def run_record(kind, name, speed, data="alloys"):
+    new = records.new_record(kind, name, {})
+    new["data"]["name"] = data
+    return Path(f"{kind}-{name}-{data}"), new | {"speed": speed}
+
+
+def test_speeds_of_one_run_replace_those_measured_apart():
+    joint = run_record("speed", "speed", {"a": speed_entry(1.0), "b": speed_entry(2.0)})
+    found = [
+        run_record("train", "a", {"a": speed_entry(9.0)}),
+        joint,
+        run_record("train", "b", {}),
+        run_record("train", "b", {"b": speed_entry(7.0)}, data="oxides"),
+    ]
+    merged = records.with_joint_speeds(found)
+    speeds = {(r["data"]["name"], r["name"]): r["speed"] for _, r in merged}
+    assert speeds == {
+        ("alloys", "a"): {"a": speed_entry(1.0)},
+        ("alloys", "b"): {"b": speed_entry(2.0)},
+        ("oxides", "b"): {"b": speed_entry(7.0)},
+    }
+
+
+def test_speed_record_of_a_potential_without_other_records_stays():
+    joint = run_record("speed", "speed", {"a": speed_entry(1.0), "c": speed_entry(2.0)})
+    merged = records.with_joint_speeds([joint, run_record("train", "a", {})])
+    assert [record["kind"] for _, record in merged] == ["speed", "train"]

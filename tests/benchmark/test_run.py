@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from sus2bench.benchmark import records, run
 from sus2bench.benchmark.accuracy import load_predictions
 from sus2bench.benchmark.reporting import RunInterruptedError
+from sus2bench.cli import main
 from sus2bench.cli.configuration import configuration_folder
 from sus2bench.models.potential import Potential
 
@@ -25,6 +26,7 @@ DATA = (
     "paths.cache=cache",
 )
 MODEL = ("model=schnet_small", "model.features=8", "model.interactions=1", "model.cutoff=4.0")
+SUS2 = ("model=sus2_l2k1", "model.cutoff=4.0", "model.radial_basis_size=4")
 STEPS = ("trainer=cpu", "budget.max_time=null", "budget.max_steps=6", "threads=1", "speed=false")
 
 
@@ -83,8 +85,9 @@ def test_training_leaves_a_complete_record_that_evaluation_repeats(folder):
     assert timed["speed"]["one"]["dtype"] == "float64"
 
 
-def test_interrupted_run_resumes_to_the_same_numbers(folder, monkeypatch):
-    whole = run.train(configuration("train", "whole", *MODEL, *STEPS))
+@pytest.mark.parametrize("model", [MODEL, SUS2], ids=["schnet", "sus2"])
+def test_interrupted_run_resumes_to_the_same_numbers(folder, monkeypatch, model):
+    whole = run.train(configuration("train", "whole", *model, *STEPS))
     calls = []
     forward = Potential.forward
 
@@ -96,14 +99,14 @@ def test_interrupted_run_resumes_to_the_same_numbers(folder, monkeypatch):
 
     monkeypatch.setattr(Potential, "forward", interrupting)
     with pytest.raises(RunInterruptedError, match="resume=true"):
-        run.train(configuration("train", "cut", *MODEL, *STEPS))
+        run.train(configuration("train", "cut", *model, *STEPS))
     monkeypatch.undo()
     monkeypatch.chdir(folder)
     stored = records.load_record(folder / "runs/cut/record.json")
     assert stored["status"] == "interrupted"
     with pytest.raises(records.RecordError, match="resume=true"):
-        run.train(configuration("train", "cut", *MODEL, *STEPS))
-    resumed = run.train(configuration("train", "cut", *MODEL, *STEPS, "resume=true"))
+        run.train(configuration("train", "cut", *model, *STEPS))
+    resumed = run.train(configuration("train", "cut", *model, *STEPS, "resume=true"))
     assert resumed["metrics"] == whole["metrics"]
     initial = records.load_record(folder / "runs/cut/record.json")["model"]["initialisation"]
     assert initial == stored["model"]["initialisation"]
@@ -129,3 +132,36 @@ def test_unknown_split_is_named(folder):
     options = ("potential=runs/small/checkpoints/best.ckpt", "splits=[train, tset]", "speed=false")
     with pytest.raises(ValueError, match=r"tset.*'test', 'train', 'valid'"):
         run.evaluate(configuration("evaluate", "typo", *options))
+
+
+def test_initial_values_are_part_of_the_time_budget(folder):
+    budget = ("budget.max_steps=null", "budget.max_time=1e-3 s", "threads=1")
+    with pytest.raises(ValueError, match=r"initial values took .* raise it"):
+        run.train(configuration("train", "hasty", *SUS2, *budget))
+
+
+def test_training_from_initial_values_improves_sus2(folder):
+    before = run.train(configuration("train", "few", *SUS2, *STEPS, "optimizer.algorithm.lr=1e-9"))
+    steps = (*STEPS, "budget.max_steps=120", "optimizer.algorithm.lr=0.01")
+    after = run.train(configuration("train", "more", *SUS2, *steps))
+    solve = before["model"]["initialisation"]["linear_readout"]
+    assert 0 < solve["rank"] <= solve["columns"] == 14 + 2
+    error = "forces_rmse_meV_A"
+    assert before["metrics"]["valid"][error] < before["baseline"]["valid"][error]
+    assert after["metrics"]["valid"][error] < before["metrics"]["valid"][error]
+
+
+def test_records_are_compared_in_a_report(folder, capsys):
+    run.train(configuration("train", "small", *MODEL, *STEPS))
+    files = "potentials={small: runs/small/checkpoints/best.ckpt}"
+    run.speed(configuration("speed", "timed", files, "repeats=2", "atoms=8"))
+    assert main(["compare", "runs", "--out", "report"]) == 0
+    assert "report/report.md" in capsys.readouterr().out
+    report = (folder / "report/report.md").read_text()
+    row = next(line for line in report.splitlines() if line.startswith("| alloys | test | small"))
+    assert "completed" in row
+    # The speed is that of the joint run: the training run measured none.
+    assert "| – |" not in row
+    for figure in ("parity_test", "cost_test", "elements_test", "learning_curve"):
+        assert f"]({figure}.png)" in report
+        assert (folder / f"report/{figure}.svg").is_file()

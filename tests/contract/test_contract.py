@@ -59,3 +59,9 @@ class TestSUS2ScalingByRank(SUS2Contract):
 class TestSUS2ScalingByRankAndChannel(SUS2Contract):
     scaling_map = "LK"
     ranks_and_channels = (3, 1)
+
+
+class TestSUS2WithCompleteBasis(ContractTests):
+    def build(self, dtype):
+        model = SUS2(SPECIES, 4.0, basis="complete", max_rank=2, channels=1, body_order=4)
+        return perturb(Potential(model, ENERGIES).to(dtype))
