@@ -15,6 +15,8 @@ from sus2bench.benchmark.accuracy import load_predictions
 from sus2bench.benchmark.reporting import RunInterruptedError
 from sus2bench.cli import main
 from sus2bench.cli.configuration import configuration_folder
+from sus2bench.models import sus2
+from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 
 DATA = (
@@ -165,3 +167,31 @@ def test_records_are_compared_in_a_report(folder, capsys):
     for figure in ("parity_test", "cost_test", "elements_test", "learning_curve"):
         assert f"]({figure}.png)" in report
         assert (folder / f"report/{figure}.svg").is_file()
+
+
+def test_training_goes_on_from_an_mtp_file(folder):
+    run.train(configuration("train", "first", *SUS2, *STEPS, "dtype=float64"))
+    trained = load_potential(folder / "runs/first/checkpoints/best.ckpt")
+    sus2.potential_to_mtp(trained, folder / "first.mtp")
+    start = ("potential.start=first.mtp", "potential.species=[Al, Cu]", "dtype=float64")
+    frozen = ("optimizer.algorithm.lr=1e-15", *STEPS)
+    second = run.train(configuration("train", "second", *start, *frozen))
+    first = records.load_record(folder / "runs/first/record.json")
+    assert second["model"]["initialisation"] == {"start": "first.mtp"}
+    # Steps this small change nothing that shows.
+    before, after = (r["metrics"]["test"]["forces_rmse_meV_A"] for r in (first, second))
+    assert after == pytest.approx(before, rel=1e-9)
+
+
+def test_start_without_an_element_of_the_data_is_refused(folder):
+    sus2.potential_to_mtp(Potential(sus2.SUS2(["Cu"], 4.0)), folder / "copper.mtp")
+    start = ("potential.start=copper.mtp", "potential.species=[Cu]")
+    with pytest.raises(ValueError, match=r"copper.mtp does not know \['Al'\]"):
+        run.train(configuration("train", "wrong", *start, *STEPS))
+
+
+def test_untrained_start_gets_initial_values(folder):
+    sus2.potential_to_mtp(Potential(sus2.SUS2(["Al", "Cu"], 4.0, channels=1)), folder / "new.mtp")
+    start = ("potential.start=new.mtp", "potential.species=[Al, Cu]")
+    record = run.train(configuration("train", "new", *start, *STEPS))
+    assert record["model"]["initialisation"]["linear_readout"]["rank"] > 0

@@ -21,6 +21,7 @@ from sus2bench.benchmark import speed as timing
 from sus2bench.benchmark.records import Record
 from sus2bench.benchmark.reporting import RunInterruptedError, recorded
 from sus2bench.data.datamodule import FrameDataModule
+from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.models.zbl import ZBL
@@ -28,6 +29,7 @@ from sus2bench.training.budget import Budget, seconds
 from sus2bench.training.fit import FitResult, fit
 from sus2bench.training.initialise import initialise
 from sus2bench.training.linear_readout import LinearWeights
+from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
 
 
@@ -47,13 +49,15 @@ def train(cfg: DictConfig) -> Record:
     """
     folder = Path(cfg.paths.output)
     cfg = cfg.copy()
-    OmegaConf.update(cfg, "data.cutoff", cfg.model.cutoff, force_add=True)
+    start = _start(cfg)
+    cutoff = start.cutoff if start else cfg.model.cutoff
+    OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
     with recorded(cfg, "train") as record, timing.threads(cfg.threads):
         record["hardware"]["threads"] = torch.get_num_threads()
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         with measure.timed(record, "data_seconds"):
-            datamodule = _data(cfg, record, cfg.model.cutoff)
-        potential = _new_potential(cfg, datamodule)
+            datamodule = _data(cfg, record, cutoff)
+        potential = start or _new_potential(cfg, datamodule)
         measure.describe_potential(record, potential, datamodule)
         result = _fit(cfg, record, potential, datamodule, folder)
         if result.best_checkpoint is not None:
@@ -133,7 +137,44 @@ def _new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
     species = list(datamodule.species)
     model = instantiate(cfg.model, species=species, _convert_="all")
     zbl = ZBL(species) if cfg.potential.zbl else None
-    return Potential(model, zbl=zbl).to(_dtype(cfg))
+    potential = Potential(model, zbl=zbl).to(_dtype(cfg))
+    if potential.cutoff > datamodule.cutoff:
+        raise ValueError(
+            f"the repulsion reaches {potential.cutoff:.2f} Å, farther than model.cutoff="
+            f"{model.cutoff} Å: raise that, or set potential.zbl=false"
+        )
+    return potential
+
+
+def _start(cfg: DictConfig) -> Potential | None:
+    """The potential of the file that training starts from, if there is one."""
+    if cfg.potential.start is None:
+        return None
+    species = measure.species_list(cfg.potential.species)
+    return load_potential(cfg.potential.start, species, dtype=_dtype(cfg))
+
+
+def _initial_values(
+    cfg: DictConfig, potential: Potential, datamodule: FrameDataModule, loss: PotentialLoss
+) -> dict[str, Any]:
+    """Sets initial values, unless they are those of a trained file; returns a report.
+
+    Raises:
+        ValueError: if the file lacks elements of the training data.
+    """
+    missing = sorted(set(datamodule.species) - set(potential.species))
+    if missing:
+        raise ValueError(f"{cfg.potential.start} does not know {missing} of the training data")
+    model = potential.model
+    untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
+    if cfg.potential.start is not None and not untrained:
+        return {"start": str(cfg.potential.start)}
+    return initialise(
+        potential,
+        datamodule.train,
+        atomic_energies=_plain(cfg.potential.atomic_energies),
+        weights=LinearWeights(**loss.weights),
+    )
 
 
 def _fit(
@@ -147,12 +188,8 @@ def _fit(
     loss = instantiate(cfg.loss, _convert_="all")
     if not (cfg.resume and (folder / "checkpoints" / "last.ckpt").is_file()):
         with measure.timed(record, "initialise_seconds"):
-            record["model"]["initialisation"] = initialise(
-                potential,
-                datamodule.train,
-                atomic_energies=_plain(cfg.potential.atomic_energies),
-                weights=LinearWeights(**loss.weights),
-            )
+            initial = _initial_values(cfg, potential, datamodule, loss)
+        record["model"]["initialisation"] = initial
     module = PotentialModule(
         potential,
         loss,
