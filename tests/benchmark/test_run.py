@@ -5,8 +5,10 @@ import signal
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from hydra import compose, initialize_config_dir
 
@@ -195,3 +197,12 @@ def test_untrained_start_gets_initial_values(folder):
     start = ("potential.start=new.mtp", "potential.species=[Al, Cu]")
     record = run.train(configuration("train", "new", *start, *STEPS))
     assert record["model"]["initialisation"]["linear_readout"]["rank"] > 0
+
+
+def test_perfect_fit_of_isolated_atoms_is_no_error(folder):
+    atoms = Atoms("Cu", cell=[20, 20, 20], pbc=True)
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.5, forces=[[0.0, 0.0, 0.0]])
+    write(folder / "alloys.extxyz", [atoms] * 12)
+    options = (*SUS2, *STEPS, "data.label_keys.stress=null")
+    record = run.train(configuration("train", "atoms", *options))
+    assert record["metrics"]["test"]["energy_per_atom_rmse_meV"] < 1e-5  # round-off of float32

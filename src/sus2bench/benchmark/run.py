@@ -151,7 +151,8 @@ def _start(cfg: DictConfig) -> Potential | None:
     if cfg.potential.start is None:
         return None
     species = measure.species_list(cfg.potential.species)
-    return load_potential(cfg.potential.start, species, dtype=_dtype(cfg))
+    # Lightning leaves a model in the mode it finds it in.
+    return load_potential(cfg.potential.start, species, dtype=_dtype(cfg)).train()
 
 
 def _initial_values(
