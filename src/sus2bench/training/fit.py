@@ -134,6 +134,8 @@ def _quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that")
             # Our own logging does not use Lightning's interval.
             warnings.filterwarnings("ignore", message="The number of training batches")
+            # What is logged has been summed over the processes already.
+            warnings.filterwarnings("ignore", message="It is recommended to use `self.log")
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec")
             yield
     finally:
