@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sus2bench.atoms.files import write_atomically
 from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potential
 
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
@@ -61,15 +62,7 @@ def save_potential(potential: Potential, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            torch.save(potential.to_payload(), stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, lambda part: torch.save(potential.to_payload(), part))
 
 
 def _from_mtp(path: Path, species: Sequence[str] | None) -> Potential:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sus2bench.atoms.files import write_atomically
 from sus2bench.models.sus2.contraction_table import ContractionTable
 from sus2bench.models.sus2.mtp_lines import MTPFormatError, MTPLines, fail
 
@@ -318,15 +319,8 @@ def write_mtp(mtp: MTPFile, path: str | os.PathLike[str], *, overwrite: bool = F
             f"{path} exists; choose another name, or pass overwrite=True to replace it"
         )
     mtp.check()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(format_mtp(mtp))
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = format_mtp(mtp)
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def format_mtp(mtp: MTPFile) -> str:
