@@ -147,6 +147,13 @@ def edge_vectors(frame: Data) -> Tensor:
     return vectors
 
 
+def frame_of_atom(frame: Data) -> tuple[Tensor, int]:
+    """Index of each atom's frame (N,) in a frame or batch, and the number of frames."""
+    if "batch" in frame:
+        return frame.batch, frame.cell.shape[0]
+    return torch.zeros_like(frame.atomic_numbers), 1
+
+
 def collate(frames: Sequence[Data]) -> Batch:
     """Joins frames into one batch: the fields of PyG's ``Batch.from_data_list``, only faster.
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sus2bench.atoms.frame import edge_vectors
+from sus2bench.atoms.frame import edge_vectors, frame_of_atom
 from sus2bench.models.atomic_energies import AtomicEnergies
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.zbl import ZBL
@@ -101,7 +101,7 @@ class Potential(nn.Module):
             graph = copy.copy(frame)
             vectors = edge_vectors(frame).detach().to(self.dtype)
             graph.edge_vectors = vectors.requires_grad_(forces or stress)
-            batch, frames = _frame_of_atom(frame)
+            batch, frames = frame_of_atom(frame)
             site = self.atomic_energies(self.model(graph), types)
             if self.zbl is not None:
                 site = site + self.zbl(graph)
@@ -188,14 +188,6 @@ def _model_class(target: str) -> type[SiteEnergyModel]:
     if not (isinstance(found, type) and issubclass(found, SiteEnergyModel)):
         raise ValueError(f"{target} is not a SiteEnergyModel: refusing to call it")
     return found
-
-
-def _frame_of_atom(frame: Data) -> tuple[Tensor, int]:
-    """Frame index of each atom (N,) and the number of frames."""
-    batch = getattr(frame, "batch", None)
-    if batch is None:
-        return torch.zeros_like(frame.atomic_numbers), 1
-    return batch, frame.cell.shape[0]
 
 
 def _edge_gradient(energy: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:

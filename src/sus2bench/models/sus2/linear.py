@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from sus2bench.atoms.frame import frame_of_atom
 from sus2bench.models.linear import LinearResponse
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def linear_response(model: "SUS2", frame: Data) -> LinearResponse:
     scalars, jacobian = model.moments.jacobian(basic.to(torch.float64))
     weight = model.readout.species_weight[types]
 
-    batch = frame.batch if "batch" in frame else torch.zeros_like(types)
-    frames = frame.cell.shape[0]
+    batch, frames = frame_of_atom(frame)
     site = (weight * scalars).t()
     energy = site.new_zeros(frames, len(scalars)).index_add(0, batch, site)
     jacobian = (jacobian * weight).permute(2, 0, 1)
@@ -55,12 +55,8 @@ def _edge_terms(
         return model.moments.edge_terms(radial, vectors / distance.unsqueeze(-1))
 
     axes = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
-    slopes = []
-    values = terms(vectors)
-    for axis in axes:
-        direction = axis.expand_as(vectors)
-        slopes.append(torch.func.jvp(terms, (vectors,), (direction,))[1])
-    return values, torch.stack(slopes)
+    along = [torch.func.jvp(terms, (vectors,), (axis.expand_as(vectors),)) for axis in axes]
+    return along[0][0], torch.stack([slope for _, slope in along])
 
 
 def _forces(jacobian: Tensor, slopes: Tensor, neighbour: Tensor, centre: Tensor) -> Tensor:

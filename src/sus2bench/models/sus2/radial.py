@@ -11,10 +11,7 @@ where embed is tanh for `RBChebyshev_sss` (and its table `_lmp`) and x / sqrt(1 
 import torch
 from torch import Tensor, nn
 
-SCALING_MAPS = ("K", "L", "LK")
-"""Which radial functions share a pair scaling: those of one channel, of one rank, or none."""
-
-RADIAL_BASIS_TYPES = ("RBChebyshev_sss", "RBChebyshev_sss_lmp", "RBChebyshev_ss")
+from sus2bench.models.sus2.mtp_file import RADIAL_BASIS_TYPES, SCALING_MAPS
 
 
 class UniversalRadial(nn.Module):
@@ -26,7 +23,8 @@ class UniversalRadial(nn.Module):
         channels: K, radial functions per rank.
         basis_size: R, Chebyshev polynomials T_0 .. T_{R-1}.
         cutoff: r_c, Å.
-        scaling_map: `K`, `L` or `LK`.
+        scaling_map: which functions share a pair scaling: those of one channel (`K`), of one
+            rank (`L`), or none (`LK`).
         basis_type: one of `RADIAL_BASIS_TYPES`.
         scaling: s, one number that multiplies every radial function.
         min_dist: sets the initial alpha and r0 (spec section 6), Å; may be 0 or negative.
