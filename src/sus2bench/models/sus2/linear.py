@@ -56,7 +56,7 @@ def _edge_terms(
 
     axes = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
     along = [torch.func.jvp(terms, (vectors,), (axis.expand_as(vectors),)) for axis in axes]
-    return along[0][0], torch.stack([slope for _, slope in along])
+    return along[0][0], torch.stack([pair[1] for pair in along])
 
 
 def _forces(jacobian: Tensor, slopes: Tensor, neighbour: Tensor, centre: Tensor) -> Tensor:
