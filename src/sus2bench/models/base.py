@@ -73,6 +73,13 @@ class SiteEnergyModel(nn.Module, ABC):
     def forward(self, frame: Data) -> Tensor:
         """Returns site energies (N,) in eV without atomic reference energies."""
 
+    def for_inference(self) -> tuple["SiteEnergyModel", str]:
+        """The fastest equal model on the device of its parameters, and what makes it fast.
+
+        Adapters return their package's accelerated form where what it needs is installed.
+        """
+        return self, "eager"
+
     @abstractmethod
     def hyperparameters(self) -> dict[str, Any]:
         """Plain data such that `type(self)(**hyperparameters())` rebuilds the module."""

@@ -1,9 +1,10 @@
-"""Reads and writes potentials: our own files, checkpoints of a training run, `.mtp` files."""
+"""Reads and writes potentials: our own files, checkpoints, files of other programs."""
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 
@@ -12,6 +13,18 @@ from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potentia
 
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
 CHECKPOINT_KEY = "potential"
+OTHER_FORMATS: tuple[str, ...] = ()
+"""Modules that read files of other programs, asked in turn; each is a `FileFormat`."""
+
+
+class FileFormat(Protocol):
+    """A module that reads potentials of one other program."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file, which exists, is of this format; tells without the other program."""
+
+    def read_potential(self, path: Path, species: Sequence[str] | None) -> Potential:
+        """Reads it in float64; `species` are the elements in type order, where they are given."""
 
 
 class PotentialFileError(ValueError):
@@ -27,7 +40,9 @@ def load_potential(
     """Reads a potential, ready to predict.
 
     Args:
-        path: a file of `save_potential`, a checkpoint of a training run, or an `.mtp` file.
+        path: a file of `save_potential`, a checkpoint of a training run, an `.mtp` file, or a file
+            of another program (`OTHER_FORMATS`). Some of those are pickles, which can run any
+            code when they are read: only read what you trust.
         species: chemical symbols in type order. An `.mtp` file does not hold them, so they must
             be given; for other files they may be, and must then be the file's.
         dtype: floating-point type in which the model computes.
@@ -44,7 +59,7 @@ def load_potential(
         raise FileNotFoundError(f"no potential at {path}: the file does not exist")
     if not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type such as torch.float64, not {dtype}")
-    potential = _from_mtp(path, species) if path.suffix == ".mtp" else _from_torch(path)
+    potential = _read(path, species)
     if species is not None and tuple(species) != potential.species:
         raise PotentialFileError(
             f"{path}: the file's species are {', '.join(potential.species)}, in this order, but "
@@ -63,6 +78,16 @@ def save_potential(potential: Potential, path: str | os.PathLike[str]) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
     write_atomically(path, lambda part: torch.save(potential.to_payload(), part))
+
+
+def _read(path: Path, species: Sequence[str] | None) -> Potential:
+    if path.suffix == ".mtp":
+        return _from_mtp(path, species)
+    for name in OTHER_FORMATS:
+        file_format = cast(FileFormat, importlib.import_module(name))
+        if file_format.recognises(path):
+            return file_format.read_potential(path, species)
+    return _from_torch(path)
 
 
 def _from_mtp(path: Path, species: Sequence[str] | None) -> Potential:

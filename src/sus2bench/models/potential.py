@@ -140,12 +140,12 @@ class Potential(nn.Module):
 
     def to_payload(self) -> dict[str, Any]:
         """Everything needed to rebuild the potential, as tensors and plain data."""
-        model_class = type(self.model)
+        kind = type(self.model)
         return {
             "format": PAYLOAD_FORMAT,
             "version": PAYLOAD_VERSION,
             "model": {
-                "target": f"{model_class.__module__}.{model_class.__qualname__}",
+                "target": f"{kind.__module__}.{kind.__qualname__}",
                 "hyperparameters": self.model.hyperparameters(),
             },
             "zbl": self.zbl.hyperparameters() if self.zbl else None,
@@ -168,7 +168,7 @@ class Potential(nn.Module):
                 f"the potential was written in format version {payload['version']}, this "
                 f"installation reads up to {PAYLOAD_VERSION}: upgrade sus2bench"
             )
-        model = _model_class(payload["model"]["target"])(**payload["model"]["hyperparameters"])
+        model = model_class(payload["model"]["target"])(**payload["model"]["hyperparameters"])
         zbl = ZBL(**payload["zbl"]) if payload["zbl"] is not None else None
         potential = cls(model, zbl=zbl)
         potential.to(getattr(torch, payload["dtype"]))
@@ -176,7 +176,8 @@ class Potential(nn.Module):
         return potential
 
 
-def _model_class(target: str) -> type[SiteEnergyModel]:
+def model_class(target: str) -> type[SiteEnergyModel]:
+    """The architecture at a dotted path; ValueError if it is not to be had or is none."""
     module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)

@@ -9,7 +9,8 @@ In a test module:
             return perturb(Potential(MyModel(["Cu", "Au"], 4.0)).to(dtype))
 """
 
+from sus2bench.testing.adapter import AdapterTests, Native
 from sus2bench.testing.contract import ContractTests
 from sus2bench.testing.potentials import perturb
 
-__all__ = ["ContractTests", "perturb"]
+__all__ = ["AdapterTests", "ContractTests", "Native", "perturb"]

@@ -1,8 +1,6 @@
 """Contract tests of software: round trips, precision, the calculator, and what must stay alone."""
 
 import json
-import os
-import random
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from sus2bench.testing.potentials import (
     same_prediction,
     stress,
 )
+from sus2bench.testing.state import process_state
 from sus2bench.testing.structures import structures
 
 
@@ -140,17 +139,17 @@ class StorageTests(ContractBase):
 
     def test_process_wide_state_is_untouched(self) -> None:
         """Default dtype, random states, environment and threads, by building, use and loading."""
-        before = _process_state()
+        before = process_state()
         with tempfile.TemporaryDirectory() as folder:
             for dtype in (torch.float64, torch.float32):
                 potential = self.build(dtype)
-                check_equal(_process_state(), before, "process-wide state after building")
+                check_equal(process_state(), before, "process-wide state after building")
                 atoms = structures(potential.species)["crystal"]
                 predict(potential.train(), atoms).energy.sum().backward()
-                check_equal(_process_state(), before, "process-wide state after a prediction")
+                check_equal(process_state(), before, "process-wide state after a prediction")
                 save_potential(potential, Path(folder) / "potential.pt")
                 load_potential(Path(folder) / "potential.pt")
-                check_equal(_process_state(), before, "process-wide state after loading")
+                check_equal(process_state(), before, "process-wide state after loading")
 
     def test_default_dtype_does_not_change_the_model(self) -> None:
         """A program that works with another default dtype gets the same potential."""
@@ -164,17 +163,3 @@ class StorageTests(ContractBase):
         finally:
             torch.set_default_dtype(default)
         same_prediction(actual, expected, f"with {other} as the default dtype")
-
-
-def _process_state() -> dict[str, Any]:
-    numbers = np.random.get_state(legacy=False)
-    return {
-        "default dtype": torch.get_default_dtype(),
-        "torch random state": tuple(torch.random.get_rng_state().tolist()),
-        "numpy random state": repr(numbers),
-        "python random state": random.getstate(),
-        "gradients enabled": torch.is_grad_enabled(),
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "environment": dict(os.environ),
-    }

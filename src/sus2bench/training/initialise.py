@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from sus2bench.atoms.frame import collate
+from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
 from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.potential import Potential
+from sus2bench.models.scaling import ScalesToData
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ def initialise(
 ) -> dict[str, Any]:
     """Sets what the training data determine before the first step.
 
-    E0 comes first. A model with a linear readout then gets the exact least-squares solution for
+    E0 comes first, then the constants that a model takes from the data (`ScalesToData`). A model
+    with a linear readout then gets the exact least-squares solution for
     E0 and its coefficients; any other is scaled by the root mean square of the force labels, so
     that its output of order one is of the order of the forces.
 
@@ -50,6 +52,8 @@ def initialise(
     """
     energies, report = _atomic_energies(train, potential.species, atomic_energies)
     potential.atomic_energies.set_values(energies)
+    if isinstance(potential.model, ScalesToData):
+        report["scales"] = potential.model.scale_to_data(_with_vectors(train, potential))
     if isinstance(potential.model, HasLinearReadout):
         solve = solve_linear_readout(
             potential,
@@ -106,6 +110,14 @@ def _isolated_atoms(train: FrameDataset, species: tuple[str, ...]) -> dict[str, 
             "choose atomic_energies=least_squares"
         )
     return energies
+
+
+def _with_vectors(train: FrameDataset, potential: Potential) -> Iterator[Batch]:
+    """All frames in batches on the potential's device, with the edge vectors that models read."""
+    for batch in _blocks(train):
+        batch = batch.to(str(potential.device))
+        batch.edge_vectors = edge_vectors(batch).to(potential.dtype)
+        yield batch
 
 
 def _blocks(train: FrameDataset) -> Iterator[Batch]:
