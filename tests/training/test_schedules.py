@@ -1,5 +1,7 @@
 """Schedules are functions of progress; budgets measure it."""
 
+import time
+
 import pytest
 
 from sus2bench.training.budget import Budget, seconds
@@ -44,7 +46,24 @@ def test_durations(text, value):
     assert seconds(text) == value
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_steps": 0}, {"max_time": 0}, {"max_time": "soon"}])
+def test_processor_time_leaves_out_what_the_process_waits_for():
+    budget = Budget(max_time=1000, clock="processor")
+    budget.start()
+    time.sleep(0.2)
+    # Sleeping takes microseconds of processor time, other threads of a test run a little more.
+    assert budget.elapsed < 0.1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"max_steps": 0},
+        {"max_time": 0},
+        {"max_time": "soon"},
+        {"max_time": 1, "clock": "sundial"},
+    ],
+)
 def test_an_impossible_budget_is_refused(settings):
     with pytest.raises(ValueError, match="budget|duration"):
         Budget(**settings)

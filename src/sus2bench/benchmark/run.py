@@ -25,7 +25,7 @@ from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.models.zbl import ZBL
-from sus2bench.training.budget import Budget, seconds
+from sus2bench.training.budget import Budget, read_clock, seconds
 from sus2bench.training.fit import FitResult, fit
 from sus2bench.training.initialise import initialise
 from sus2bench.training.linear_readout import LinearWeights
@@ -188,7 +188,7 @@ def _fit(
     """Initial values (unless a run goes on) and training; raises if it was interrupted."""
     loss = instantiate(cfg.loss, _convert_="all")
     if not (cfg.resume and (folder / "checkpoints" / "last.ckpt").is_file()):
-        with measure.timed(record, "initialise_seconds"):
+        with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
             initial = _initial_values(cfg, potential, datamodule, loss)
         record["model"]["initialisation"] = initial
     module = PotentialModule(
@@ -242,13 +242,13 @@ def _budget(cfg: DictConfig, used: float) -> Budget:
     """
     limit = cfg.budget.max_time
     if limit is None:
-        return Budget(cfg.budget.max_steps)
+        return Budget(cfg.budget.max_steps, clock=cfg.budget.clock)
     left = seconds(limit) - used
     if left <= 0:
         raise ValueError(
             f"the initial values took {used:.0f} s, all of budget.max_time={limit}: raise it"
         )
-    return Budget(cfg.budget.max_steps, left)
+    return Budget(cfg.budget.max_steps, left, clock=cfg.budget.clock)
 
 
 def _parts(group: DictConfig) -> list[Any]:

@@ -1,9 +1,16 @@
-"""The budget of a training run: a number of steps, a wall time, or whichever is used up first."""
+"""The budget of a training run: a number of steps, a time, or whichever is used up first."""
 
 import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
+
+CLOCKS: dict[str, Callable[[], float]] = {
+    "wall": time.monotonic,
+    "processor": time.process_time,
+}
+"""Clocks by name. Processor time is that of all threads of this process: it leaves out what other
+processes take from it on a busy machine, and the work of an accelerator."""
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -30,6 +37,19 @@ def seconds(duration: float | str | timedelta) -> float:
     return value
 
 
+def read_clock(clock: str | Callable[[], float]) -> Callable[[], float]:
+    """The function that reads a clock of `CLOCKS`, or the one that is given.
+
+    Raises:
+        ValueError: there is no clock of this name.
+    """
+    if not isinstance(clock, str):
+        return clock
+    if clock not in CLOCKS:
+        raise ValueError(f"budget.clock is one of {', '.join(CLOCKS)}, not {clock!r}")
+    return CLOCKS[clock]
+
+
 class Budget:
     """How long to train, and how much of it is used.
 
@@ -37,12 +57,13 @@ class Budget:
 
     Args:
         max_steps: optimizer steps, or None for no limit.
-        max_time: wall time from the first step on, validation included: seconds or text such as
-            `20 min`; None for no limit.
-        clock: returns seconds; for tests.
+        max_time: from the first step on, validation included: seconds or text such as `20 min`;
+            None for no limit.
+        clock: what `max_time` is measured by: `wall` or `processor` (see `CLOCKS`), or a function
+            that returns seconds.
 
     Raises:
-        ValueError: no limit at all, or one that is not positive.
+        ValueError: no limit at all, one that is not positive, or an unknown clock.
     """
 
     def __init__(
@@ -50,7 +71,7 @@ class Budget:
         max_steps: int | None = None,
         max_time: float | str | timedelta | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: str | Callable[[], float] = "wall",
     ) -> None:
         if max_steps is None and max_time is None:
             raise ValueError("the budget is endless: set budget.max_steps or budget.max_time")
@@ -58,7 +79,7 @@ class Budget:
             raise ValueError(f"budget.max_steps must be at least 1, not {max_steps}")
         self.max_steps = max_steps
         self.max_time = None if max_time is None else seconds(max_time)
-        self._clock = clock
+        self._clock = read_clock(clock)
         self._before = 0.0
         self._started: float | None = None
 
@@ -73,7 +94,7 @@ class Budget:
 
     @property
     def elapsed(self) -> float:
-        """Wall time used so far, s."""
+        """Time used so far by the budget's clock, s."""
         running = 0.0 if self._started is None else self._clock() - self._started
         return self._before + running
 

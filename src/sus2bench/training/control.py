@@ -110,7 +110,7 @@ class RunControl(Callback):
         self._finish()
 
     def state_dict(self) -> dict[str, Any]:
-        """The wall time used so far, s."""
+        """The time used so far by the budget's clock, s."""
         return {"elapsed": self.budget.elapsed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ class FitResult:
     epochs: float
     """Passes over the training data."""
     train_seconds: float
-    """Wall time of training and validation, s, that before a resume included."""
+    """Time of training and validation by the budget's clock, s, that before a resume included."""
     history: Path | None
     """CSV file of what was logged; None without a CSV logger."""
 
@@ -64,7 +64,7 @@ def fit(
     Args:
         module: the potential with loss, optimizer and schedule.
         datamodule: gives the batches, and an epoch-seeded sampler if a resume is to be exact.
-        budget: steps and wall time.
+        budget: steps and time.
         folder: of the run; for `checkpoints/` and the CSV file.
         trainer: makes the trainer, e.g. `functools.partial(lightning.pytorch.Trainer,
             accelerator="cpu")`; callbacks, loggers and everything a budget decides are added.
