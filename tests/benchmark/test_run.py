@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io import write
+from ase.io import read, write
 from hydra import compose, initialize_config_dir
 
 from sus2bench.benchmark import records, run
@@ -56,6 +56,25 @@ def configuration(command, name, *overrides):
     named = (f"name={name}", "data_name=alloys", f"paths.output=runs/{name}")
     with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
         return compose(command, [*named, *DATA, *overrides])
+
+
+def test_copies_of_training_frames_in_a_test_set_are_also_left_out(folder):
+    frames = read(folder / "alloys.extxyz", ":")
+    turned = frames[0].copy()
+    turned.rotate(40, (1, 2, 3), rotate_cell=True)
+    turned.calc = EMT()
+    turned.get_forces()
+    write(folder / "train.extxyz", frames[:18])
+    write(folder / "other.extxyz", [*frames[18:], turned])
+    files = ("data.train_file=train.extxyz", "+data.test_files.other=other.extxyz")
+    record = run.train(
+        configuration("train", "small", *MODEL, *STEPS, *files, "data.test_fraction=0")
+    )
+    assert list(record["metrics"]) == ["valid", "other", "other_without_copies"]
+    remaining = record["data"]["census"]["copies_of_training_frames"]["other"]
+    assert len(remaining) == 1
+    assert record["metrics"]["other"] != record["metrics"]["other_without_copies"]
+    assert not (folder / "runs/small/predictions_other_without_copies.npz").exists()
 
 
 def test_training_leaves_a_complete_record_that_evaluation_repeats(folder):

@@ -79,15 +79,33 @@ def measure_accuracy(
     folder: Path,
     names: Sequence[str] | None = None,
 ) -> None:
-    """Errors on each part, beside those of the composition fit; predictions go to the folder."""
+    """Errors on each part, beside those of the composition fit; predictions go to the folder.
+
+    A test set that holds copies of training frames is evaluated without them, too.
+    """
     with timed(record, "evaluate_seconds"):
         composition, _ = least_squares_atomic_energies(datamodule.train, datamodule.species)
-        for name, part in splits(datamodule, names).items():
+        parts = splits(datamodule, names)
+        for name, part in {**parts, **_without_copies(datamodule, parts)}.items():
             found = accuracy.evaluate(potential, part, composition)
             record["metrics"][name] = found.metrics
             record.setdefault("baseline", {})[name] = found.baseline
-            _save_predictions(found.predictions, folder / f"predictions_{name}.npz")
+            if name in parts:
+                _save_predictions(found.predictions, folder / f"predictions_{name}.npz")
             logger.info("%s: %s", name, _in_short(found.metrics))
+
+
+def _without_copies(
+    datamodule: FrameDataModule, parts: Mapping[str, FrameDataset]
+) -> dict[str, FrameDataset]:
+    """The test sets among some parts that have copies of training frames, less those frames."""
+    copies = datamodule.census["copies_of_training_frames"]
+    rest: dict[str, FrameDataset] = {}
+    for name, part in parts.items():
+        kept = [index for index in range(len(part)) if index not in copies.get(name, ())]
+        if name in datamodule.tests and 0 < len(kept) < len(part):
+            rest[f"{name}_without_copies"] = part.subset(kept, f"{part.name}, without copies")
+    return rest
 
 
 @rank_zero_only
