@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sus2bench.models.sus2.contraction_graphs import Factor, connected_graphs, graph
-from sus2bench.models.sus2.contraction_products import ProductBuilder
-from sus2bench.models.sus2.contraction_table import compositions
+from sus2bench.models.moment_tensor.contraction_table import compositions
+from sus2bench.models.moment_tensor.independent_invariants import (
+    independent_invariants,
+)
 from sus2bench.models.sus2.contractions import (
-    ContractionError,
     ContractionTable,
     basic_moments,
     complete_table,
@@ -19,7 +19,6 @@ from sus2bench.models.sus2.contractions import (
     published_table,
     table_from_file,
 )
-from sus2bench.models.sus2.independent_invariants import _invariants_of, independent_invariants
 
 PUBLISHED = {(2, 1): 14, (2, 2): 62, (2, 3): 175, (3, 1): 23, (3, 2): 109, (3, 3): 322}
 
@@ -180,51 +179,6 @@ def test_basic_moments_are_sorted_by_function_then_descending_exponents():
     assert compositions(3)[:4] == [(3, 0, 0), (2, 1, 0), (2, 0, 1), (1, 2, 0)]
 
 
-@pytest.mark.parametrize(
-    ("factors", "shared"),
-    [
-        ([Factor(4, 0), Factor(4, 0)], {(0, 1): 4}),
-        ([Factor(4, 0), Factor(2, 1), Factor(2, 0)], {(0, 1): 2, (0, 2): 2}),
-        ([Factor(4, 1), Factor(3, 0), Factor(3, 0)], {(0, 1): 2, (0, 2): 2, (1, 2): 1}),
-        (
-            [Factor(1, 0), Factor(2, 0), Factor(3, 0), Factor(4, 0)],
-            {(0, 3): 1, (1, 2): 1, (1, 3): 1, (2, 3): 2},
-        ),
-        ([Factor(3, 0)] * 4, {pair: 1 for pair in combinations(range(4), 2)}),
-        ([Factor(2, k) for k in (0, 1, 0, 1, 0)], {(i, (i + 1) % 5): 1 for i in range(5)}),
-    ],
-)
-def test_products_give_the_value_of_any_graph(factors, shared):
-    builder = ProductBuilder(4, 2)
-    wanted = graph(factors, shared)
-    table = builder.table(builder.contract([wanted]).values())
-    moments = random_moments(table, 5)
-    letters = iter("abcdefghijkl")
-    indices = [""] * len(factors)
-    for (i, j), count in shared.items():
-        for letter in (next(letters) for _ in range(count)):
-            indices[i] += letter
-            indices[j] += letter
-    operands = [tensor(table, moments, *factor) for factor in factors]
-    expected = np.einsum(",".join(f"{i}..." for i in indices) + "->...", *operands, optimize=True)
-    # Sums of up to 3^6 products of both signs, so relative to the largest of the samples.
-    np.testing.assert_allclose(
-        evaluate(table, moments)[:, 0], expected, rtol=1e-11, atol=1e-12 * np.abs(expected).max()
-    )
-
-
-def test_graphs_of_equal_factors_are_listed_once():
-    # Four rank-2 tensors of one channel: a ring of four is the only connected contraction.
-    assert len(connected_graphs((Factor(2, 0),) * 4)) == 1
-    # Of two channels, equal ones are neighbours or opposite.
-    assert len(connected_graphs((Factor(2, 0),) * 2 + (Factor(2, 1),) * 2)) == 2
-
-
-def test_graph_that_is_not_fully_contracted_is_refused():
-    with pytest.raises(ValueError, match="not fully contracted"):
-        graph([Factor(2, 0), Factor(1, 0)], {(0, 1): 1})
-
-
 def all_contractions(table: ContractionTable, moments, factors) -> NDArray[np.float64]:
     """Values of every full contraction between different factors, equal ones not left out."""
     pairs = list(combinations(range(len(factors)), 2))
@@ -298,13 +252,6 @@ def test_only_the_complete_set_contracts_a_tensor_with_vectors_of_two_channels()
     assert not is_in_span(mixed, evaluate(published, moments))
 
 
-def test_dependent_invariants_are_left_out():
-    # Four vectors in three dimensions: their Gram determinant is zero, which ties the 17 products
-    # of dot products that hold each vector twice.
-    factors = tuple(Factor(1, k) for k in range(4) for _ in range(2))
-    assert len(_invariants_of(factors, {})) == 16
-
-
 def test_complete_tables_are_the_same_every_time():
     assert complete_table(2, 2, 4) == complete_table(2, 2, 4)
     assert independent_invariants(3, 2, 3) == independent_invariants(3, 2, 3)
@@ -320,27 +267,3 @@ def test_evaluate_names_the_wrong_number_of_moments():
     table = published_table(2, 1)
     with pytest.raises(ValueError, match="length 9, but the table has 10 basic moments"):
         evaluate(table, np.zeros((4, 9)))
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"times": ((0, 0, 1),)}, "alpha_index_times"),
-        ({"times": ((0, 2, 1, 1),)}, "alpha_index_times"),
-        ({"times": ((0, 0, 1, 2),)}, "alpha_index_times"),
-        ({"times": ((0, 0, 1, 0),)}, "alpha_index_times"),
-        ({"times": ((0, 0, 1, 1), (1, 1, 1, 1))}, "alpha_index_times"),
-        ({"times": ()}, "alpha_moments_count"),
-        ({"moment_count": 0}, "alpha_moments_count"),
-        ({"mapping": ()}, "alpha_moment_mapping"),
-        ({"mapping": (2,)}, "alpha_moment_mapping"),
-        ({"mapping": (1, 1)}, "alpha_moment_mapping"),
-        ({"basic": ()}, "alpha_index_basic"),
-    ],
-)
-def test_inconsistent_tables_are_refused(changes, field):
-    right = {"basic": ((0, 0, 0, 0),), "times": ((0, 0, 1, 1),), "mapping": (0, 1)}
-    ContractionTable(**right, moment_count=2)
-    with pytest.raises(ContractionError) as caught:
-        ContractionTable(**({"moment_count": 2} | right | changes))
-    assert caught.value.field == field

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations_with_replacement, product
 
-from sus2bench.models.sus2.contraction_graphs import Factor, Graph, graph
-from sus2bench.models.sus2.contraction_products import ProductBuilder
-from sus2bench.models.sus2.contraction_table import (
+from sus2bench.models.moment_tensor.contraction_graphs import Factor, Graph, graph
+from sus2bench.models.moment_tensor.contraction_products import ProductBuilder
+from sus2bench.models.moment_tensor.contraction_table import (
+    BasicMoment,
     ContractionError,
     ContractionTable,
-    basic_moments,
+    compositions,
     evaluate,
 )
-from sus2bench.models.sus2.independent_invariants import Invariant, independent_invariants
+from sus2bench.models.moment_tensor.independent_invariants import Invariant, independent_invariants
 from sus2bench.models.sus2.mtp_file import table_from_file
 
 __all__ = [
@@ -28,6 +29,19 @@ __all__ = [
     "published_table",
     "table_from_file",
 ]
+
+
+def basic_moments(highest_rank: int, channels: int) -> tuple[BasicMoment, ...]:
+    """All basic moments of ranks 0..L and K channels in the published order.
+
+    Sorted by mu = k (L + 1) + l, then by descending p, then by descending q.
+    """
+    return tuple(
+        BasicMoment(channel * (highest_rank + 1) + rank, *exponents)
+        for channel in range(channels)
+        for rank in range(highest_rank + 1)
+        for exponents in compositions(rank)
+    )
 
 
 def published_table(highest_rank: int, channels: int) -> ContractionTable:
@@ -156,7 +170,10 @@ def _squares(first: Factor, second: Factor) -> Graph:
 
 def _table(highest_rank: int, channels: int, invariants: Sequence[Invariant]) -> ContractionTable:
     """The table that computes products of connected graphs."""
-    builder = ProductBuilder(highest_rank, channels)
+    builder = ProductBuilder(
+        basic_moments(highest_rank, channels),
+        lambda factor: factor.channel * (highest_rank + 1) + factor.rank,
+    )
     connected = dict.fromkeys(part for invariant in invariants for part in invariant)
     numbers = builder.contract(connected)
     scalars = []

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sus2bench.models.moment_tensor.contraction_table import plain_table
 from sus2bench.models.potential import Potential
-from sus2bench.models.sus2.model import SUS2, plain_table
+from sus2bench.models.sus2.model import SUS2
 from sus2bench.models.sus2.mtp_file import MTPFile, read_mtp, write_mtp
 
 
@@ -57,7 +58,7 @@ def _copy_coefficients(mtp: MTPFile, potential: Potential, model: SUS2) -> None:
         (radial.coefficients, rows[:, :size]),
         (radial.species_factor, rows[0, size:]),
         (radial.unused_species_factors, rows[1:, size:]),
-        (model.readout.species_weight, mtp.species_coeffs),
+        (model.species_weight, mtp.species_coeffs),
         (model.readout.coefficients, mtp.moment_coeffs),
         (potential.atomic_energies.values, mtp.shift_coeffs),
     ):
@@ -118,6 +119,6 @@ def _to_mtp(potential: Potential, model: SUS2, name: str | None) -> MTPFile:
             [numbers(radial.coefficients), numbers(species_columns)], axis=1
         ),
         # The format knows no scale on the many-body sum; w takes it.
-        species_coeffs=numbers(model.readout.species_weight * potential.atomic_energies.scale),
+        species_coeffs=numbers(model.species_weight * potential.atomic_energies.scale),
         moment_coeffs=numbers(model.readout.xi),
     )

@@ -5,21 +5,17 @@ from os import PathLike
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch_geometric.data import Data
+from torch import nn
 
-from sus2bench.models.base import SiteEnergyModel
-from sus2bench.models.float64 import Float64Module
-from sus2bench.models.linear import LinearResponse
-from sus2bench.models.sus2.contraction_table import ContractionTable
+from sus2bench.models.moment_tensor.base import MomentTensorModel, parameter_counts
+from sus2bench.models.moment_tensor.contraction_table import ContractionTable, plain_table
+from sus2bench.models.moment_tensor.readout import Readout
 from sus2bench.models.sus2.contractions import complete_table, published_table
-from sus2bench.models.sus2.linear import linear_response
-from sus2bench.models.sus2.moments import Moments, pad_neighbours
 from sus2bench.models.sus2.mtp_file import table_from_file
 from sus2bench.models.sus2.radial import UniversalRadial
 
 
-class SUS2(SiteEnergyModel):
+class SUS2(MomentTensorModel):
     """The ultra-small moment tensor potential of Hu et al., PNAS 2025.
 
     Args:
@@ -41,7 +37,7 @@ class SUS2(SiteEnergyModel):
         ValueError: an argument is out of range or a file does not fit.
     """
 
-    smoothness = 1
+    radial: UniversalRadial
 
     def __init__(
         self,
@@ -59,8 +55,8 @@ class SUS2(SiteEnergyModel):
         scaling: float = 0.1,
         seed: int = 0,
     ) -> None:
-        super().__init__(species, cutoff)
         table = _table(basis, max_rank, channels, body_order)
+        super().__init__(species, cutoff, table)
         highest = max(mu for mu, *_ in table.basic)
         if highest >= channels * (max_rank + 1):
             raise ValueError(
@@ -70,7 +66,6 @@ class SUS2(SiteEnergyModel):
             )
         self.min_dist = min_dist
         self.max_rank = max_rank
-        self.moments = Moments(table)
         self.radial = UniversalRadial(
             len(self.species),
             max_rank,
@@ -83,43 +78,12 @@ class SUS2(SiteEnergyModel):
             min_dist=min_dist,
             generator=torch.Generator().manual_seed(seed),
         )
-        self.readout = Readout(len(self.species), len(table.mapping))
+        self.readout = Readout(len(table.mapping), weighted_species=len(self.species))
 
     @property
-    def table(self) -> ContractionTable:
-        """The contraction table in the numbering of `.mtp` files."""
-        return self.moments.table
-
-    def forward(self, frame: Data) -> Tensor:
-        """Site energies (N,) in eV without E0, summed in float64 whatever the parameters are."""
-        types = self.types(frame.atomic_numbers)
-        basic = self.basic_moments(frame.edge_vectors, frame.edge_index, types)
-        rows = self.moments.products(basic.to(torch.float64))
-        site: Tensor = self.readout(rows, self.moments.scalar_rows, types)
-        return site
-
-    def basic_moments(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:
-        """Basic moments (basic, N) of atoms with the given types (N,) and edges (E, 3)."""
-        around = pad_neighbours(vectors, edge_index, types, self.cutoff)
-        distance = around.vectors.square().sum(-1).sqrt()
-        radial = self.radial(distance, around.centre_types, around.neighbour_types)
-        return self.moments.basic(radial, around.vectors / distance.unsqueeze(-1))
-
-    def linear_response(self, frame: Data) -> LinearResponse:
-        """Derivatives of energy, forces and virial by xi; `frame` carries `edge_vectors`."""
-        return linear_response(self, frame)
-
-    @property
-    def linear_coefficients(self) -> Tensor:
-        """The coefficients xi (scalars,), float64."""
-        return self.readout.xi.detach()
-
-    def set_linear_coefficients(self, values: Tensor, units: Tensor | None = None) -> None:
-        """Sets xi (scalars,), and the units (scalars,) of the trained numbers if given."""
-        with torch.no_grad():
-            if units is not None:
-                self.readout.units.copy_(units)
-            self.readout.coefficients.copy_(values / self.readout.units)
+    def species_weight(self) -> nn.Parameter:
+        """The weights w (C,), eV, float64."""
+        return self.readout.get_parameter("species_weight")
 
     def hyperparameters(self) -> dict[str, Any]:
         """Plain data that rebuilds the module; the contraction table is written out in full."""
@@ -147,64 +111,18 @@ class SUS2(SiteEnergyModel):
             For each block `stored` (numbers in the file), `trainable` (without the columns no
             program uses) and `effective` (without the scalings of pairs that never meet).
         """
-        known = {(a, b) for a, b in pairs if a in self.species and b in self.species}
+        met = len(self.known_pairs(pairs))
         scalings, species = self.radial.alpha.shape[:2]
         functions, size = self.radial.coefficients.shape
-
-        def block(stored: int, trainable: int, effective: int) -> dict[str, int]:
-            return {"stored": stored, "trainable": trainable, "effective": effective}
-
-        def whole(count: int) -> dict[str, int]:
-            return block(count, count, count)
-
-        scaling = 2 * scalings * species**2
         return {
-            "pair_scaling": block(scaling, scaling, 2 * scalings * len(known)),
-            "radial_coefficients": whole(functions * size),
-            "species_factor": block(functions * species, species, species),
-            "species_weight": whole(species),
-            "scalar_coefficients": whole(len(self.readout.coefficients)),
+            "pair_scaling": parameter_counts(
+                2 * scalings * species**2, effective=2 * scalings * met
+            ),
+            "radial_coefficients": parameter_counts(functions * size),
+            "species_factor": parameter_counts(functions * species, species),
+            "species_weight": parameter_counts(species),
+            "scalar_coefficients": parameter_counts(len(self.readout.coefficients)),
         }
-
-
-class Readout(Float64Module):
-    """Site energies from scalars: w[t] (1 + sum_q xi[q] B_q).
-
-    In float64 always: terms of opposite sign reach thousands of eV per atom in the published
-    models, so that float32 is good enough for edges but neither for xi nor for this sum.
-
-    What is trained is xi in units that make all scalars of like effect, because an optimizer
-    such as Adam takes steps of like size in all parameters, whereas products of four moments are
-    orders of magnitude larger than single ones. Units are 1 unless a linear solve sets them.
-
-    Args:
-        species_count: C, number of weights w, eV.
-        scalar_count: number of coefficients xi.
-    """
-
-    units: Tensor
-
-    def __init__(self, species_count: int, scalar_count: int) -> None:
-        super().__init__()
-        self.register_buffer("units", torch.ones(scalar_count, dtype=torch.float64))
-        self.species_weight = nn.Parameter(torch.ones(species_count, dtype=torch.float64))
-        self.coefficients = nn.Parameter(torch.zeros(scalar_count, dtype=torch.float64))
-
-    @property
-    def xi(self) -> Tensor:
-        """Linear coefficients of the scalars (scalars,)."""
-        return self.coefficients * self.units
-
-    def forward(self, moments: Tensor, scalar_rows: Tensor, types: Tensor) -> Tensor:
-        """Returns (N,) eV.
-
-        Args:
-            moments: (rows, N) float64.
-            scalar_rows: row of each scalar among the moments.
-            types: (N,) type indices.
-        """
-        by_row = moments.new_zeros(len(moments)).index_add(0, scalar_rows, self.xi)
-        return self.species_weight[types] * (1 + by_row @ moments)
 
 
 def _table(
@@ -221,13 +139,3 @@ def _table(
     raise ValueError(
         f"basis {str(basis)!r} is none of 'published', 'complete' or the path of an .mtp file"
     )
-
-
-def plain_table(table: ContractionTable) -> dict[str, Any]:
-    """The table as lists of integers: what `ContractionTable(**plain)` takes."""
-    return {
-        "basic": [list(moment) for moment in table.basic],
-        "times": [list(product) for product in table.times],
-        "mapping": list(table.mapping),
-        "moment_count": table.moment_count,
-    }

@@ -2,25 +2,28 @@
 
 A file is `MTP`, then lines `field = value`. A trained model has five blocks of coefficients
 (``shift_coeffs``, ``scal_coeffs``, ``radial_coeffs``, ``species_coeffs``, ``moment_coeffs``); an
-untrained table has none of them. Numbers are written as the published models have them, with 16
-significant digits, and with 17 where 16 would not give back the same float64.
+untrained table has none of them.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sus2bench.atoms.files import write_atomically
-from sus2bench.models.sus2.contraction_table import ContractionTable
-from sus2bench.models.sus2.mtp_lines import MTPFormatError, MTPLines, fail
+from sus2bench.models.moment_tensor.contraction_table import ContractionTable
+from sus2bench.models.moment_tensor.mtp_lines import MTPFormatError, MTPLines, fail
+from sus2bench.models.moment_tensor.mtp_table import (
+    TABLE_FIELDS,
+    braces,
+    number,
+    read_table,
+    table_lines,
+    write_text,
+)
 
 __all__ = [
     "MTPFile",
@@ -36,15 +39,6 @@ RADIAL_BASIS_TYPES = ("RBChebyshev_sss", "RBChebyshev_ss", "RBChebyshev_sss_lmp"
 SCALING_MAPS = ("K", "L", "LK")
 
 _COEFFICIENTS = ("shift_coeffs", "scal_coeffs", "radial_coeffs", "species_coeffs", "moment_coeffs")
-_TABLE_FIELDS = (
-    "alpha_moments_count",
-    "alpha_index_basic_count",
-    "alpha_index_basic",
-    "alpha_index_times_count",
-    "alpha_index_times",
-    "alpha_scalar_moments",
-    "alpha_moment_mapping",
-)
 _HEADER_FIELDS = (
     "version",
     "potential_name",
@@ -59,7 +53,7 @@ _HEADER_FIELDS = (
     "radial_basis_size",
     "radial_funcs_count",
 )
-_FIELDS = (*_HEADER_FIELDS, *_COEFFICIENTS, *_TABLE_FIELDS)
+_FIELDS = (*_HEADER_FIELDS, *_COEFFICIENTS, *TABLE_FIELDS)
 
 
 @dataclass
@@ -239,7 +233,6 @@ def read_mtp(path: str | os.PathLike[str]) -> MTPFile:
     """
     lines = MTPLines(path, _FIELDS)
     with lines.naming_places():
-        columns = lines.integer("radial_basis_size") + lines.integer("species_count")
         return MTPFile(
             version=lines.text("version"),
             potential_name=lines.text("potential_name"),
@@ -255,11 +248,29 @@ def read_mtp(path: str | os.PathLike[str]) -> MTPFile:
             radial_funcs_count=lines.integer("radial_funcs_count"),
             shift_coeffs=lines.coefficients("shift_coeffs"),
             scal_coeffs=lines.coefficients("scal_coeffs"),
-            radial_coeffs=lines.radial_coefficients(columns),
+            radial_coeffs=_radial_coefficients(lines),
             species_coeffs=lines.coefficients("species_coeffs"),
             moment_coeffs=lines.coefficients("moment_coeffs"),
-            table=_read_table(lines),
+            table=read_table(lines),
         )
+
+
+def _radial_coefficients(lines: MTPLines) -> NDArray[np.float64] | None:
+    """The rows of the one block; None where the file has none."""
+    columns = lines.integer("radial_basis_size") + lines.integer("species_count")
+    blocks = lines.radial_blocks(columns, "radial_basis_size + species_count")
+    if blocks is None:
+        return None
+    headings = [block.heading for block in blocks]
+    if headings != ["0-0"]:
+        wrong = next((block for block in blocks if block.heading != "0-0"), None)
+        fail(
+            "radial_coeffs",
+            f"has blocks headed {', '.join(headings) or 'nothing'}; SUS2 has one block, headed "
+            "0-0, for all pairs of species",
+            wrong.line if wrong else None,
+        )
+    return blocks[0].rows
 
 
 def table_from_file(path: str | os.PathLike[str]) -> ContractionTable:
@@ -271,37 +282,7 @@ def table_from_file(path: str | os.PathLike[str]) -> ContractionTable:
     """
     lines = MTPLines(path, _FIELDS)
     with lines.naming_places():
-        return _read_table(lines)
-
-
-def _read_table(lines: MTPLines) -> ContractionTable:
-    """The contractions, after comparing every list with its announced length."""
-    lists = {
-        field: lines.integers(field, columns)
-        for field, columns in (
-            ("alpha_index_basic", 4),
-            ("alpha_index_times", 4),
-            ("alpha_moment_mapping", None),
-        )
-    }
-    for field, count_field in (
-        ("alpha_index_basic", "alpha_index_basic_count"),
-        ("alpha_index_times", "alpha_index_times_count"),
-        ("alpha_moment_mapping", "alpha_scalar_moments"),
-    ):
-        announced = lines.integer(count_field)
-        if announced != len(lists[field]):
-            fail(
-                count_field,
-                f"is {announced}, but {field} lists {len(lists[field])} entries; correct the "
-                "count, or get the file anew if entries are missing",
-            )
-    return ContractionTable(
-        basic=tuple(lists["alpha_index_basic"]),
-        times=tuple(lists["alpha_index_times"]),
-        mapping=tuple(lists["alpha_moment_mapping"]),
-        moment_count=lines.integer("alpha_moments_count"),
-    )
+        return read_table(lines)
 
 
 def write_mtp(mtp: MTPFile, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -313,60 +294,35 @@ def write_mtp(mtp: MTPFile, path: str | os.PathLike[str], *, overwrite: bool = F
         FileExistsError: the file exists and ``overwrite`` is False.
         MTPFormatError: ``mtp`` is inconsistent.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{path} exists; choose another name, or pass overwrite=True to replace it"
-        )
     mtp.check()
-    text = format_mtp(mtp)
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
+    write_text(format_mtp(mtp), path, overwrite=overwrite)
 
 
 def format_mtp(mtp: MTPFile) -> str:
     """Text of an ``.mtp`` file; like the published models it ends without a line break."""
-    table = mtp.table
     lines = [
         "MTP",
         f"version = {mtp.version}",
         f"potential_name = {mtp.potential_name}",
-        f"scaling = {_number(mtp.scaling)}",
+        f"scaling = {number(mtp.scaling)}",
         f"L = {mtp.L}",
         f"scaling_map = {mtp.scaling_map}",
         f"species_count = {mtp.species_count}",
         f"potential_tag = {mtp.potential_tag}",
         f"radial_basis_type = {mtp.radial_basis_type}",
-        f"\tmin_dist = {_number(mtp.min_dist)}",
-        f"\tmax_dist = {_number(mtp.max_dist)}",
+        f"\tmin_dist = {number(mtp.min_dist)}",
+        f"\tmax_dist = {number(mtp.max_dist)}",
         f"\tradial_basis_size = {mtp.radial_basis_size}",
         f"\tradial_funcs_count = {mtp.radial_funcs_count}",
     ]
     if mtp.shift_coeffs is not None and mtp.scal_coeffs is not None:
-        lines.append(f"shift_coeffs = {_braces(mtp.shift_coeffs, _number)}")
-        lines.append(f"scal_coeffs = {_braces(mtp.scal_coeffs.ravel(), _number)}")
+        lines.append(f"shift_coeffs = {braces(mtp.shift_coeffs, number)}")
+        lines.append(f"scal_coeffs = {braces(mtp.scal_coeffs.ravel(), number)}")
     if mtp.radial_coeffs is not None:
         lines += ["\tradial_coeffs", "\t\t0-0"]
-        lines += [f"\t\t\t{_braces(row, _number)}" for row in mtp.radial_coeffs]
-    lines += [
-        f"alpha_moments_count = {table.moment_count}",
-        f"alpha_index_basic_count = {len(table.basic)}",
-        f"alpha_index_basic = {_braces(table.basic, _braces)}",
-        f"alpha_index_times_count = {len(table.times)}",
-        f"alpha_index_times = {_braces(table.times, _braces)}",
-        f"alpha_scalar_moments = {len(table.mapping)}",
-        f"alpha_moment_mapping = {_braces(table.mapping)}",
-    ]
+        lines += [f"\t\t\t{braces(row, number)}" for row in mtp.radial_coeffs]
+    lines += table_lines(mtp.table)
     if mtp.species_coeffs is not None and mtp.moment_coeffs is not None:
-        lines.append(f"species_coeffs = {_braces(mtp.species_coeffs, _number)}")
-        lines.append(f"moment_coeffs = {_braces(mtp.moment_coeffs, _number)}")
+        lines.append(f"species_coeffs = {braces(mtp.species_coeffs, number)}")
+        lines.append(f"moment_coeffs = {braces(mtp.moment_coeffs, number)}")
     return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    """C's %.15e, or %.16e where 16 digits do not give back the same float64."""
-    text = f"{value:.15e}"
-    return text if float(text) == value else f"{value:.16e}"
-
-
-def _braces(items: Iterable[Any], write: Callable[[Any], str] = str) -> str:
-    return "{" + ", ".join(write(item) for item in items) + "}"

@@ -11,6 +11,7 @@ where embed is tanh for `RBChebyshev_sss` (and its table `_lmp`) and x / sqrt(1 
 import torch
 from torch import Tensor, nn
 
+from sus2bench.models.moment_tensor.chebyshev import chebyshev
 from sus2bench.models.sus2.mtp_file import RADIAL_BASIS_TYPES, SCALING_MAPS
 
 
@@ -105,20 +106,12 @@ class UniversalRadial(nn.Module):
         r0 = self.r0.flatten(1).index_select(1, pair)
         x = alpha * (distance - r0)
         embedded = x * torch.rsqrt(1 + x * x) if self.basis_type.endswith("_ss") else x.tanh()
-        polynomials = self._chebyshev(embedded, envelope)
+        terms = chebyshev(embedded, envelope, self.coefficients.shape[1])
+        polynomials = torch.stack(terms, dim=1)
         return self._mix(polynomials).view(len(self.coefficients), *shape)
 
-    def _chebyshev(self, x: Tensor, envelope: Tensor) -> Tensor:
-        """The envelope times T_n(x), n < R: (H, R, E); the recurrence is linear in its start."""
-        size = self.coefficients.shape[1]
-        terms = [envelope.expand_as(x), envelope * x]
-        twice = 2 * x
-        for _ in range(2, size):
-            terms.append(twice * terms[-1] - terms[-2])
-        return torch.stack(terms[:size], dim=1)
-
     def _mix(self, polynomials: Tensor) -> Tensor:
-        """Sums c[mu, n] T_n for the functions that share each scaling channel: (mu, E)."""
+        """Sums c[mu, n] T_n over n of (H, R, E) for the functions of each scaling: (mu, E)."""
         scalings, size, edges = polynomials.shape
         functions = len(self.coefficients)
         if self.scaling_map == "L":

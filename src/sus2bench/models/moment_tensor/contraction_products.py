@@ -10,18 +10,17 @@ the order for each graph is chosen so that all graphs together need few products
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, product
 from math import factorial, gcd, prod
 
-from sus2bench.models.sus2.contraction_graphs import Graph
-from sus2bench.models.sus2.contraction_table import (
+from sus2bench.models.moment_tensor.contraction_graphs import Factor, Graph
+from sus2bench.models.moment_tensor.contraction_table import (
     BasicMoment,
     ContractionTable,
     Product,
-    basic_moments,
     compositions,
 )
 
@@ -51,14 +50,21 @@ class _Tensor:
 
 
 class ProductBuilder:
-    """Collects the moments that invariants of ranks 0..L and K channels need.
+    """Collects the moments that invariants need.
 
     Moments have provisional numbers, inputs before outputs; ``table`` gives the final ones.
+
+    Args:
+        basic: all basic moments, in the order of the table to be made.
+        radial_function: number mu of the radial function of a factor, by which the basic moments
+            of its tensor are found.
     """
 
-    def __init__(self, highest_rank: int, channels: int) -> None:
-        self._highest_rank = highest_rank
-        self._basic = basic_moments(highest_rank, channels)
+    def __init__(
+        self, basic: Sequence[BasicMoment], radial_function: Callable[[Factor], int]
+    ) -> None:
+        self._basic = tuple(basic)
+        self._radial_function = radial_function
         self._basic_number = {moment: number for number, moment in enumerate(self._basic)}
         # Of each moment its products (first, second, multiplicity); none for a basic one.
         self._definitions: list[tuple[tuple[int, int, int], ...]] = [()] * len(self._basic)
@@ -123,11 +129,11 @@ class ProductBuilder:
         return known[nodes]
 
     def _basic_tensor(self, graph: Graph, node: int) -> _Tensor:
-        rank, channel = graph.factors[node]
-        mu = channel * (self._highest_rank + 1) + rank
+        factor = graph.factors[node]
+        mu = self._radial_function(factor)
         components: Components = {
             (exponents,): (1, self._basic_number[BasicMoment(mu, *exponents)])
-            for exponents in compositions(rank)
+            for exponents in compositions(factor.rank)
         }
         return _Tensor((node,), ((node,),), components)
 

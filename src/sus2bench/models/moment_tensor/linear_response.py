@@ -1,4 +1,4 @@
-"""Response of SUS2's energy, forces and virial to its linear coefficients xi.
+"""Response of energy, forces and virial to the linear coefficients xi of moment tensor models.
 
 E = sum_i w_i sum_q xi_q B_q(i), so dE/dxi_q = sum_i w_i B_q(i), and by the chain rule through the
 basic moments of each atom, dB_q(i)/dr_ij = sum_b dB_q/dM_b(i) dphi_b(r_ij)/dr_ij, where phi_b is
@@ -15,11 +15,11 @@ from sus2bench.atoms.frame import frame_of_atom
 from sus2bench.models.linear import LinearResponse
 
 if TYPE_CHECKING:
-    from sus2bench.models.sus2.model import SUS2
+    from sus2bench.models.moment_tensor.base import MomentTensorModel
 
 
 @torch.no_grad()
-def linear_response(model: "SUS2", frame: Data) -> LinearResponse:
+def linear_response(model: "MomentTensorModel", frame: Data) -> LinearResponse:
     """Derivatives by xi for a frame or batch that carries `edge_vectors` (E, 3).
 
     Returns:
@@ -31,7 +31,7 @@ def linear_response(model: "SUS2", frame: Data) -> LinearResponse:
     values, slopes = _edge_terms(model, vectors, types[centre], types[neighbour])
     basic = values.new_zeros(len(values), len(types)).index_add(1, centre, values)
     scalars, jacobian = model.moments.jacobian(basic.to(torch.float64))
-    weight = model.readout.species_weight[types]
+    weight = model.readout.weights(types)
 
     batch, frames = frame_of_atom(frame)
     site = (weight * scalars).t()
@@ -45,7 +45,7 @@ def linear_response(model: "SUS2", frame: Data) -> LinearResponse:
 
 
 def _edge_terms(
-    model: "SUS2", vectors: Tensor, centre_types: Tensor, neighbour_types: Tensor
+    model: "MomentTensorModel", vectors: Tensor, centre_types: Tensor, neighbour_types: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Each edge's addition to the basic moments (basic, E) and its gradient (3, basic, E)."""
 

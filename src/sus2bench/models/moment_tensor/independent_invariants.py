@@ -15,8 +15,8 @@ from string import ascii_lowercase
 import numpy as np
 from numpy.typing import NDArray
 
-from sus2bench.models.sus2.contraction_graphs import Factor, Graph, connected_graphs
-from sus2bench.models.sus2.contraction_table import compositions
+from sus2bench.models.moment_tensor.contraction_graphs import Factor, Graph, connected_graphs
+from sus2bench.models.moment_tensor.contraction_table import compositions
 
 # A scalar as the connected graphs of which it is the product.
 Invariant = tuple[Graph, ...]

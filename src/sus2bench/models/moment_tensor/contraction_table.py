@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,17 +159,14 @@ class ContractionTable:
             seen.add(moment)
 
 
-def basic_moments(highest_rank: int, channels: int) -> tuple[BasicMoment, ...]:
-    """All basic moments of ranks 0..L and K channels in the published order.
-
-    Sorted by mu = k (L + 1) + l, then by descending p, then by descending q.
-    """
-    return tuple(
-        BasicMoment(channel * (highest_rank + 1) + rank, *exponents)
-        for channel in range(channels)
-        for rank in range(highest_rank + 1)
-        for exponents in compositions(rank)
-    )
+def plain_table(table: ContractionTable) -> dict[str, Any]:
+    """The table as lists of integers: what `ContractionTable(**plain)` takes."""
+    return {
+        "basic": [list(moment) for moment in table.basic],
+        "times": [list(product) for product in table.times],
+        "mapping": list(table.mapping),
+        "moment_count": table.moment_count,
+    }
 
 
 def compositions(rank: int) -> list[tuple[int, int, int]]:

@@ -1,9 +1,9 @@
 """Moments of an atom's neighbourhood and their products: dense sums over padded neighbours.
 
-Shared by every moment tensor potential; only the radial functions differ between them.
+    M[mu; p, q, s](i) = sum_j R_mu(r_ij) u_x^p u_y^q u_z^s
+    M[o] += m M[a] M[b]
 
-    M[mu; p, q, s](i) = sum_j R_mu(r_ij) u_x^p u_y^q u_z^s        (spec section 3)
-    M[o] += m M[a] M[b]                                           (spec section 4)
+(SUS2 specification, sections 3 and 4; Novikov et al., Mach. Learn.: Sci. Technol. 2, 025002, 2021.)
 """
 
 from typing import NamedTuple, cast
@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from sus2bench.models.sus2.contraction_table import ContractionTable, compositions
+from sus2bench.models.moment_tensor.contraction_table import ContractionTable, compositions
 
 
 class Neighbourhoods(NamedTuple):

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sus2bench.models.sus2.contraction_table import ContractionError
+from sus2bench.models.moment_tensor.contraction_table import ContractionError
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_HEADING = re.compile(r"[0-9]{1,9}-[0-9]{1,9}")
 _SHOWN_CHARACTERS = 40
+# MLIP-3 appends the state of its active learning, partly binary, behind this line.
+_END_OF_MODEL = b"\n#MVS_"
 
 
 class MTPFormatError(ValueError):
@@ -53,23 +56,41 @@ def fail(field: str, message: str, line: int | None = None) -> NoReturn:
     raise MTPFormatError(message, field=field, line=line)
 
 
+class RadialBlock(NamedTuple):
+    """Radial coefficients of one pair of species."""
+
+    line: int
+    """Line of the heading."""
+    heading: str
+    """`a-b`: the species of the centre and of the neighbour."""
+    rows: NDArray[np.float64]
+    """A row of coefficients per radial function."""
+
+
 class MTPLines:
     """Fields of an ``.mtp`` file as text, with conversions that complain about the right line.
 
     Args:
         path: the file.
         fields: names of all fields there are.
+        refused: names of fields that are known but cannot be read, and why.
 
     Raises:
         MTPFormatError: the text is no sequence of known fields.
         OSError: the file cannot be read.
     """
 
-    def __init__(self, path: str | os.PathLike[str], fields: Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fields: Sequence[str],
+        refused: Mapping[str, str] | None = None,
+    ) -> None:
         self._path = path
         self._fields = fields
         self._values: dict[str, tuple[int, str]] = {}
-        self._radial_rows: list[tuple[int, str]] = []
+        self._refused = refused or {}
+        self._radial_blocks: list[tuple[int, str, list[tuple[int, str]]]] = []
         with self.naming_places():
             self._split(_text(Path(path)))
 
@@ -91,7 +112,7 @@ class MTPLines:
         if field not in self._values:
             fail(
                 field,
-                "is missing; the file may be truncated (get it anew) or no .mtp file of SUS2",
+                "is missing; the file may be truncated (get it anew), or not of this kind of model",
             )
         return self._values[field][1]
 
@@ -127,50 +148,60 @@ class MTPLines:
         line, text = self._values[field]
         return np.array(_decimal_numbers(field, text, line), dtype=np.float64)
 
-    def radial_coefficients(self, columns: int) -> NDArray[np.float64] | None:
-        """The rows of the block ``radial_coeffs``; None where the file has no such block."""
+    def radial_blocks(self, columns: int, reason: str) -> list[RadialBlock] | None:
+        """The blocks of ``radial_coeffs`` in their order; None where the file has no such field.
+
+        Args:
+            columns: how many numbers each row has to have.
+            reason: what says so, for the error.
+        """
         field = "radial_coeffs"
         if field not in self._values:
             return None
-        rows = []
-        for line, text in self._radial_rows:
-            row = _decimal_numbers(field, text, line)
-            if len(row) != columns:
-                fail(
-                    field,
-                    f"this row has {len(row)} numbers; radial_basis_size + species_count = "
-                    f"{columns} are needed",
-                    line,
-                )
-            rows.append(row)
-        return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
+        blocks = []
+        for line, heading, lines in self._radial_blocks:
+            rows = []
+            for row_line, text in lines:
+                row = _decimal_numbers(field, text, row_line)
+                if len(row) != columns:
+                    fail(
+                        field,
+                        f"this row has {len(row)} numbers; {reason} = {columns} are needed",
+                        row_line,
+                    )
+                rows.append(row)
+            array = np.array(rows, dtype=np.float64).reshape(len(rows), columns)
+            blocks.append(RadialBlock(line, heading, array))
+        return blocks
 
     def _split(self, text: str) -> None:
         lines = [line.strip() for line in text.split("\n")]
         if lines[0] != "MTP":
             raise MTPFormatError("does not begin with MTP; this is no .mtp file", line=1)
-        block = ""  # "radial_coeffs" after its heading, "0-0" within its rows
+        in_radial = False
         for number, line in enumerate(lines[1:], start=2):
             if not line:
                 continue
-            if block == "radial_coeffs":
-                if line != "0-0":
-                    fail(
-                        block,
-                        f"the heading is followed by {_shown(line)}; SUS2 has one block, headed "
-                        "0-0, for all pairs of species",
-                        number,
-                    )
-                block = "0-0"
-            elif block == "0-0" and line.startswith("{"):
-                self._radial_rows.append((number, line))
+            if in_radial and _HEADING.fullmatch(line):
+                self._radial_blocks.append((number, line, []))
+            elif in_radial and self._radial_blocks and line.startswith("{"):
+                self._radial_blocks[-1][2].append((number, line))
+            elif in_radial and not self._radial_blocks:
+                fail(
+                    "radial_coeffs",
+                    f"the heading is followed by {_shown(line)}; it needs a pair of species "
+                    "such as 0-0",
+                    number,
+                )
             else:
-                block = self._add_field(line, number)
+                in_radial = self._add_field(line, number) == "radial_coeffs"
 
     def _add_field(self, line: str, number: int) -> str:
         """Note one `field = value`; returns the name of the block that it opens, if any."""
         field, equals, value = (part.strip() for part in line.partition("="))
         opens_block = field == "radial_coeffs"
+        if field in self._refused:
+            fail(field, self._refused[field], number)
         if field not in self._fields or opens_block == bool(equals):
             raise MTPFormatError(
                 f"{_shown(line)} is no known line; known fields are {', '.join(self._fields)}",
@@ -184,7 +215,7 @@ class MTPLines:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().partition(_END_OF_MODEL)[0].decode("utf-8")
     except UnicodeDecodeError as error:
         raise MTPFormatError(f"is not text ({error}); this is no .mtp file") from None
 

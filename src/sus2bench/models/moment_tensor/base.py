@@ -1,0 +1,89 @@
+"""What every moment tensor potential computes, whatever its radial functions are."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from sus2bench.models.base import SiteEnergyModel
+from sus2bench.models.linear import LinearResponse
+from sus2bench.models.moment_tensor.contraction_table import ContractionTable
+from sus2bench.models.moment_tensor.linear_response import linear_response
+from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
+from sus2bench.models.moment_tensor.readout import Readout
+
+
+class MomentTensorModel(SiteEnergyModel):
+    """Moments of radial functions, contracted to scalars, summed with linear coefficients.
+
+        M[mu; p,q,s](i) = sum_j R_mu(r_ij; t_i, t_j) u_x^p u_y^q u_z^s
+
+    A subclass sets `radial` and `readout` (Shapeev, Multiscale Model. Simul. 14, 1153, 2016).
+
+    Args:
+        species: chemical symbols in type order.
+        cutoff: r_c, Å.
+        table: the contractions.
+    """
+
+    smoothness = 1
+
+    radial: nn.Module
+    """R_mu: (distance, centre types, neighbour types), all (...), to (mu, ...); 0 beyond r_c."""
+    readout: Readout
+
+    def __init__(
+        self, species: Sequence[str | int], cutoff: float, table: ContractionTable
+    ) -> None:
+        super().__init__(species, cutoff)
+        self.moments = Moments(table)
+
+    @property
+    def table(self) -> ContractionTable:
+        """The contraction table in the numbering of `.mtp` files."""
+        return self.moments.table
+
+    def forward(self, frame: Data) -> Tensor:
+        """Site energies (N,) in eV without E0, summed in float64 whatever the parameters are."""
+        types = self.types(frame.atomic_numbers)
+        basic = self.basic_moments(frame.edge_vectors, frame.edge_index, types)
+        rows = self.moments.products(basic.to(torch.float64))
+        site: Tensor = self.readout(rows, self.moments.scalar_rows, types)
+        return site
+
+    def basic_moments(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:
+        """Basic moments (basic, N) of atoms with the given types (N,) and edges (E, 3)."""
+        around = pad_neighbours(vectors, edge_index, types, self.cutoff)
+        distance = around.vectors.square().sum(-1).sqrt()
+        radial = self.radial(distance, around.centre_types, around.neighbour_types)
+        return self.moments.basic(radial, around.vectors / distance.unsqueeze(-1))
+
+    def linear_response(self, frame: Data) -> LinearResponse:
+        """Derivatives of energy, forces and virial by xi; `frame` carries `edge_vectors`."""
+        return linear_response(self, frame)
+
+    @property
+    def linear_coefficients(self) -> Tensor:
+        """The coefficients xi (scalars,), float64."""
+        return self.readout.xi.detach()
+
+    def set_linear_coefficients(self, values: Tensor, units: Tensor | None = None) -> None:
+        """Sets xi (scalars,), and the units (scalars,) of the trained numbers if given."""
+        with torch.no_grad():
+            if units is not None:
+                self.readout.units.copy_(units)
+            self.readout.coefficients.copy_(values / self.readout.units)
+
+    def known_pairs(self, pairs: set[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of the pairs of atomic numbers that consist of species of the model."""
+        return {(a, b) for a, b in pairs if a in self.species and b in self.species}
+
+
+def parameter_counts(
+    stored: int, trainable: int | None = None, effective: int | None = None
+) -> dict[str, int]:
+    """One block of `parameter_blocks`; what is not given is the number before it."""
+    trainable = stored if trainable is None else trainable
+    effective = trainable if effective is None else effective
+    return {"stored": stored, "trainable": trainable, "effective": effective}
