@@ -118,8 +118,9 @@ class BehlerParrinello(SiteEnergyModel):
         neighbour, centre = frame.edge_index[:, near]
         element, envelope = types[neighbour], cosine_cutoff(distance, self.cutoff)
         first, second = edge_pairs(centre)
-        close = (r.detach()[first] - r.detach()[second]).square().sum(-1) < self.cutoff**2
-        first, second = first[close], second[close]  # of the others, about half, f_c(r_jk) is 0
+        with torch.no_grad():  # of the other pairs, about half, f_c(r_jk) is 0
+            close = (r[first] - r[second]).square().sum(-1) < self.cutoff**2
+        first, second = first[close], second[close]
         low = torch.minimum(element[first], element[second])
         high = torch.maximum(element[first], element[second])
 
@@ -128,21 +129,21 @@ class BehlerParrinello(SiteEnergyModel):
             total = total.index_add(0, atoms * count + kinds, values)
             return total.view(len(types), count * values.shape[1])
 
+        edges = torch.cat((r, distance.unsqueeze(-1), envelope.unsqueeze(-1)), dim=-1)
+        g4 = self.angular(edges.index_select(0, first), edges.index_select(0, second))
         g2 = self.basis(distance) * envelope.unsqueeze(-1)
-        g4 = self.angular(r, distance, envelope, first, second)
         pair = high * (high + 1) // 2 + low
         radial = summed(g2, centre, element, len(self.species))
         return torch.cat((radial, summed(g4, centre[first], pair, self.element_pairs)), dim=-1)
 
-    def angular(
-        self, r: Tensor, distance: Tensor, envelope: Tensor, first: Tensor, second: Tensor
-    ) -> Tensor:
-        """The terms of G4 (T, etas * 2 * zetas) of pairs (T,) of edges (E, 3), (E,) and (E,)."""
-        opposite = torch.linalg.vector_norm(r[first] - r[second], dim=-1)
-        cosine = (r[first] * r[second]).sum(-1) / (distance[first] * distance[second])
-        squares = distance[first].square() + distance[second].square() + opposite.square()
-        product = envelope[first] * envelope[second] * cosine_cutoff(opposite, self.cutoff)
-        decay = torch.exp(-squares.unsqueeze(-1) * self.eta) * product.unsqueeze(-1)
+    def angular(self, first: Tensor, second: Tensor) -> Tensor:
+        """Terms of G4 (T, etas * 2 * zetas) from two edges each (T, 5): r, |r| and f_c(|r|)."""
+        r_ij, r_ik = first[:, :3], second[:, :3]
+        opposite = torch.linalg.vector_norm(r_ij - r_ik, dim=-1)
+        cosine = (r_ij * r_ik).sum(-1) / (first[:, 3] * second[:, 3])
+        squares = first[:, 3].square() + second[:, 3].square() + opposite.square()
+        envelope = first[:, 4] * second[:, 4] * cosine_cutoff(opposite, self.cutoff)
+        decay = torch.exp(-squares.unsqueeze(-1) * self.eta) * envelope.unsqueeze(-1)
         half = 0.5 * torch.stack((1 + cosine, 1 - cosine), dim=-1)
         angle = torch.cat([2 * half**zeta for zeta in self.zetas], dim=-1)
         return (decay.unsqueeze(2) * angle.unsqueeze(1)).flatten(1)
