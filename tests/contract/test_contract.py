@@ -5,7 +5,7 @@ from sus2bench.models.potential import Potential
 from sus2bench.models.schnet import SchNet
 from sus2bench.models.sus2 import SUS2
 from sus2bench.models.zbl import ZBL
-from sus2bench.testing import ContractTests, perturb
+from sus2bench.testing import ContractTests, contract_of, perturb
 
 SPECIES = ("Cu", "Au", "Al")
 ENERGIES = {"Cu": -3.5, "Au": -3.25, "Al": -3.75}
@@ -65,3 +65,6 @@ class TestSUS2WithCompleteBasis(ContractTests):
     def build(self, dtype):
         model = SUS2(SPECIES, 4.0, basis="complete", max_rank=2, channels=1, body_order=4)
         return perturb(Potential(model, ENERGIES).to(dtype))
+
+
+TestBehler = contract_of("sus2bench.models.behler_parrinello.BehlerParrinello", hidden=[8])

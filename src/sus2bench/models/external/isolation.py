@@ -12,6 +12,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -59,7 +60,7 @@ def isolated(seed: int | None = None, dtype: torch.dtype = torch.float64) -> Ite
         if seed is not None:
             random.seed(seed)
             np.random.seed(seed % 2**32)
-            torch.manual_seed(seed)
+            _seed_torch(seed)
         yield
 
 
@@ -75,12 +76,11 @@ def _state() -> list[tuple[Callable[[], Any], Callable[[Any], Any]]]:
         (random.getstate, random.setstate),
         (torch.is_grad_enabled, torch.set_grad_enabled),
         (torch.get_num_threads, torch.set_num_threads),
-        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-        (_tf32, _restore_tf32),
-        (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+        (_precisions, _restore_precisions),
+        (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
         (lambda: logging.root.level, logging.root.setLevel),
         (lambda: list(logging.root.handlers), _restore_handlers),
-        (_fusion_strategy, torch.jit.set_fusion_strategy),
+        (_fusion_strategy, jit._jit_set_fusion_strategy),
         (jit._jit_texpr_fuser_enabled, jit._jit_set_texpr_fuser_enabled),
         (jit._get_graph_executor_optimize, jit._set_graph_executor_optimize),
     ]
@@ -88,8 +88,10 @@ def _state() -> list[tuple[Callable[[], Any], Callable[[Any], Any]]]:
 
 def _fusion_strategy() -> list[tuple[str, int]]:
     """The strategy in use, which torch tells only when it is given another one."""
-    before: list[tuple[str, int]] = torch.jit.set_fusion_strategy([])
-    torch.jit.set_fusion_strategy(before)
+    # Not by `torch.jit`, which warns that it is going to be removed.
+    jit: Any = torch._C
+    before: list[tuple[str, int]] = jit._jit_set_fusion_strategy([])
+    jit._jit_set_fusion_strategy(before)
     return before
 
 
@@ -108,12 +110,53 @@ def _restore_cuda_random_states(before: list[torch.Tensor]) -> None:
         torch.cuda.set_rng_state_all(before)
 
 
-def _tf32() -> tuple[bool, bool]:
-    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+def _seed_torch(seed: int) -> None:
+    """Seeds the devices whose states are put back.
+
+    `torch.manual_seed` would also note the seed for a GPU that the process has not used so far.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
 
 
-def _restore_tf32(before: tuple[bool, bool]) -> None:
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+def _precision_switches() -> list[tuple[Callable[[], Any], Callable[[Any], Any]]]:
+    """Switches of TF32 and its like: torch's older ones first, whole backends before parts."""
+    older: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        (
+            partial(getattr, torch.backends.cudnn, "allow_tf32"),
+            partial(setattr, torch.backends.cudnn, "allow_tf32"),
+        ),
+    ]
+    backends: Any = torch.backends
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):  # before torch 2.9
+        return older
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
+    parts = (backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
+    return older + [
+        (partial(getattr, owner, "fp32_precision"), partial(setattr, owner, "fp32_precision"))
+        for owner in (backends, cudnn, mkldnn, *parts)
+    ]
+
+
+def _told(read: Callable[[], Any]) -> Any:
+    """A setting, or None: torch refuses to tell the older ones when the newer say otherwise."""
+    try:
+        return read()
+    except RuntimeError:
+        return None
+
+
+def _precisions() -> list[Any]:
+    return [_told(read) for read, _ in _precision_switches()]
+
+
+def _restore_precisions(before: list[Any]) -> None:
+    """Sets only what differs: a part that is never set goes on following its backend."""
+    for (read, write), value in zip(_precision_switches(), before, strict=True):
+        if value is not None and _told(read) != value:
+            write(value)
 
 
 def _restore_handlers(before: list[logging.Handler]) -> None:

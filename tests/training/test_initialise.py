@@ -1,0 +1,98 @@
+"""What the training data determine before the first step."""
+
+import ase
+import numpy as np
+import pytest
+import torch
+from standin import CUTOFF, PairSum
+
+from sus2bench.atoms.frame import edge_vectors
+from sus2bench.atoms.reading import LabelledAtoms
+from sus2bench.data.dataset import FrameDataset, build_store
+from sus2bench.models.potential import Potential
+from sus2bench.testing.structures import random_atoms
+from sus2bench.training.initialise import initialise
+
+
+def make_data(count=20):
+    rng = np.random.default_rng(0)
+    frames = [ase.Atoms("Ni", cell=3 * [9.0], pbc=True)]
+    frames += [random_atoms(("Ni", "Cu"), (2, 2, 2), seed=seed) for seed in range(count - 1)]
+    labelled = [
+        LabelledAtoms(
+            atoms,
+            energy=float(rng.normal() - 3 * len(atoms)),
+            forces=rng.normal(scale=0.5, size=(len(atoms), 3)),
+            stress=None,
+        )
+        for atoms in frames
+    ]
+    return FrameDataset(build_store(labelled, CUTOFF, "made up"), "made up", CUTOFF)
+
+
+class Scaled(PairSum):
+    """Takes its average number of neighbours from the data, and keeps what it was shown."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        self.register_buffer("neighbours", torch.ones((), dtype=torch.float64))
+        self.shown = []
+
+    def scale_to_data(self, batches):
+        self.shown = list(batches)
+        atoms = sum(len(batch.atomic_numbers) for batch in self.shown)
+        edges = sum(batch.edge_index.shape[1] for batch in self.shown)
+        self.neighbours.fill_(edges / atoms)
+        return {"neighbours": edges / atoms}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_that_scales_to_data_sees_every_training_frame_once_in_order(dtype):
+    data = make_data()
+    potential = Potential(Scaled(["Ni", "Cu"])).to(dtype)
+    initialise(potential, data)
+    shown = potential.model.shown
+    assert len(shown) > 1, "in several batches, so that memory is bounded"
+    numbers = torch.cat([batch.frame_index for batch in shown])
+    assert numbers.tolist() == list(range(len(data)))
+    for batch in shown:
+        assert batch.edge_vectors.dtype == dtype
+        torch.testing.assert_close(batch.edge_vectors, edge_vectors(batch).to(dtype))
+
+
+def test_the_constants_are_set_and_recorded():
+    data = make_data()
+    potential = Potential(Scaled(["Ni", "Cu"]))
+    report = initialise(potential, data)
+    expected = data.num_edges.sum() / data.num_atoms.sum()
+    assert report["scales"] == {"neighbours": pytest.approx(expected)}
+    assert float(potential.model.neighbours) == pytest.approx(expected)
+    # The scale of the output is set all the same: a model without linear readout needs it.
+    assert report["energy_scale"] == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_constants_are_there_before_the_exact_linear_solve(monkeypatch):
+    seen = []
+
+    class Linear(Scaled):
+        linear_coefficients = torch.zeros(1, dtype=torch.float64)
+
+        def linear_response(self, frame):
+            raise AssertionError("the solve is replaced in this test")
+
+        def set_linear_coefficients(self, values, units=None):
+            raise AssertionError("the solve is replaced in this test")
+
+    def solve(potential, *arguments, **settings):
+        seen.append(float(potential.model.neighbours))
+        raise StopIteration
+
+    monkeypatch.setattr("sus2bench.training.initialise.solve_linear_readout", solve)
+    data = make_data()
+    with pytest.raises(StopIteration):
+        initialise(Potential(Linear(["Ni", "Cu"])), data)
+    assert seen == [pytest.approx(data.num_edges.sum() / data.num_atoms.sum())]
+
+
+def test_a_model_without_the_hook_has_no_scales_in_its_report():
+    assert "scales" not in initialise(Potential(PairSum(["Ni", "Cu"])), make_data())
