@@ -26,8 +26,9 @@ from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.models.zbl import ZBL
 from sus2bench.training.budget import Budget, seconds
+from sus2bench.training.exact import store_exact
 from sus2bench.training.fit import FitResult, fit
-from sus2bench.training.initialise import initialise
+from sus2bench.training.initialise import initialise, trains_by_steps
 from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
@@ -160,6 +161,8 @@ def _initial_values(
 ) -> dict[str, Any]:
     """Sets initial values, unless they are those of a trained file; returns a report.
 
+    An exact solve is all the training there is, so that it is made for any file.
+
     Raises:
         ValueError: if the file lacks elements of the training data.
     """
@@ -168,7 +171,7 @@ def _initial_values(
         raise ValueError(f"{cfg.potential.start} does not know {missing} of the training data")
     model = potential.model
     untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
-    if cfg.potential.start is not None and not untrained:
+    if cfg.potential.start is not None and not untrained and trains_by_steps(potential):
         return {"start": str(cfg.potential.start)}
     return initialise(
         potential,
@@ -191,23 +194,11 @@ def _fit(
         with measure.timed(record, "initialise_seconds"):
             initial = _initial_values(cfg, potential, datamodule, loss)
         record["model"]["initialisation"] = initial
-    module = PotentialModule(
-        potential,
-        loss,
-        instantiate(cfg.optimizer.algorithm, _convert_="all"),
-        instantiate(cfg.optimizer.schedule, _convert_="all"),
-    )
-    with _without_advice():
-        result = fit(
-            module,
-            datamodule,
-            _budget(cfg, record["timings"].get("initialise_seconds", 0.0)),
-            folder=folder,
-            trainer=instantiate(cfg.trainer, _convert_="all"),
-            callbacks=_parts(cfg.callbacks),
-            loggers=_parts(cfg.logger),
-            resume="last" if cfg.resume else None,
-        )
+    if trains_by_steps(potential):
+        used = record["timings"].get("initialise_seconds", 0.0)
+        result = _take_steps(cfg, potential, loss, datamodule, _budget(cfg, used), folder)
+    else:
+        result = store_exact(potential, folder)
     record["timings"] |= {
         "train_seconds": result.train_seconds,
         "steps": result.steps,
@@ -220,6 +211,33 @@ def _fit(
             "goes on from there"
         )
     return result
+
+
+def _take_steps(
+    cfg: DictConfig,
+    potential: Potential,
+    loss: PotentialLoss,
+    datamodule: FrameDataModule,
+    budget: Budget,
+    folder: Path,
+) -> FitResult:
+    module = PotentialModule(
+        potential,
+        loss,
+        instantiate(cfg.optimizer.algorithm, _convert_="all"),
+        instantiate(cfg.optimizer.schedule, _convert_="all"),
+    )
+    with _without_advice():
+        return fit(
+            module,
+            datamodule,
+            budget,
+            folder=folder,
+            trainer=instantiate(cfg.trainer, _convert_="all"),
+            callbacks=_parts(cfg.callbacks),
+            loggers=_parts(cfg.logger),
+            resume="last" if cfg.resume else None,
+        )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch_geometric.data import Data
 from sus2bench.atoms.frame import build_frame, collate, frame_to_atoms
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.potential import Potential
+from sus2bench.training.initialise import trains_by_steps
 
 Timing = dict[str, float | int]
 
@@ -68,7 +69,8 @@ def compare(
         number_of_threads: threads of torch.
         warm_up: calls before the first one that counts.
         repeats: calls that count.
-        training: whether to time the gradient of a squared loss of energies and forces too.
+        training: whether to time the gradient of a squared loss of energies and forces too, for
+            potentials that take gradient steps.
 
     Returns:
         By name: frames, atoms, edges, dtype, device, threads and timings (µs/atom).
@@ -80,7 +82,7 @@ def compare(
     jobs: dict[tuple[str, str], Callable[[], object]] = {}
     for name, potential in potentials.items():
         jobs[name, "energy_and_forces"] = _prediction(potential, batches[name])
-        if training:
+        if training and trains_by_steps(potential):
             jobs[name, "training_gradient"] = _training_gradient(potential, batches[name])
     with threads(number_of_threads):
         seconds = _in_turn(jobs, warm_up, repeats)
