@@ -193,6 +193,16 @@ def test_start_without_an_element_of_the_data_is_refused(folder):
         run.train(configuration("train", "wrong", *start, *STEPS))
 
 
+@pytest.mark.parametrize("ignored", ["potential.zbl=true", "potential.atomic_energies={Al: 1}"])
+def test_settings_that_a_file_to_start_from_would_ignore_are_refused(folder, ignored):
+    model = sus2.SUS2(["Al", "Cu"], 4.0, channels=1)
+    model.set_linear_coefficients(torch.ones(14, dtype=torch.float64))
+    sus2.potential_to_mtp(Potential(model), folder / "old.mtp")
+    start = ("potential.start=old.mtp", "potential.species=[Al, Cu]", ignored)
+    with pytest.raises(ValueError, match=r"old.mtp .*keeps"):
+        run.train(configuration("train", "wrong", *start, *STEPS))
+
+
 def test_untrained_start_gets_initial_values(folder):
     sus2.potential_to_mtp(Potential(sus2.SUS2(["Al", "Cu"], 4.0, channels=1)), folder / "new.mtp")
     start = ("potential.start=new.mtp", "potential.species=[Al, Cu]")

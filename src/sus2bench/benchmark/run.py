@@ -33,6 +33,8 @@ from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
 
+logger = logging.getLogger(__name__)
+
 
 def train(cfg: DictConfig) -> Record:
     """Train a potential as configured by ``conf/train.yaml``.
@@ -148,10 +150,20 @@ def _new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
 
 
 def _start(cfg: DictConfig) -> Potential | None:
-    """The potential of the file that training starts from, if there is one."""
+    """The potential of the file that training starts from, if there is one.
+
+    Raises:
+        ValueError: if a repulsion is asked for, which only new models get.
+    """
     if cfg.potential.start is None:
         return None
+    if cfg.potential.zbl:
+        raise ValueError(
+            f"potential.zbl adds a repulsion to new models; {cfg.potential.start} keeps what it "
+            "has: leave one of potential.zbl and potential.start out"
+        )
     species = measure.species_list(cfg.potential.species)
+    logger.info("%s keeps its own model, cutoff and repulsion", cfg.potential.start)
     # Lightning leaves a model in the mode it finds it in.
     return load_potential(cfg.potential.start, species, dtype=_dtype(cfg)).train()
 
@@ -164,19 +176,25 @@ def _initial_values(
     An exact solve is all the training there is, so that it is made for any file.
 
     Raises:
-        ValueError: if the file lacks elements of the training data.
+        ValueError: if the file lacks elements of the training data, or atomic energies are asked
+            for in a way that it would ignore.
     """
     missing = sorted(set(datamodule.species) - set(potential.species))
     if missing:
         raise ValueError(f"{cfg.potential.start} does not know {missing} of the training data")
-    model = potential.model
+    model, energies = potential.model, _plain(cfg.potential.atomic_energies)
     untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
     if cfg.potential.start is not None and not untrained and trains_by_steps(potential):
+        if energies != "least_squares":
+            raise ValueError(
+                f"{cfg.potential.start} is trained and keeps its atomic energies: leave "
+                "potential.atomic_energies out, or start from an untrained file"
+            )
         return {"start": str(cfg.potential.start)}
     return initialise(
         potential,
         datamodule.train,
-        atomic_energies=_plain(cfg.potential.atomic_energies),
+        atomic_energies=energies,
         weights=LinearWeights(**loss.weights),
     )
 
