@@ -20,6 +20,7 @@ defaults:
 name: a run
 seed: 0
 budget: {max_steps: 10, max_time: null}
+potential: {start: null, zbl: false}
 hydra:
   run: {dir: runs/single}
   sweep: {dir: runs/several, subdir: "${hydra.job.num}"}
@@ -132,6 +133,9 @@ def test_module_and_command_are_the_same():
         (["train", "-m", "model=sus2,shnet"], "no option 'shnet'; did you mean schnet?"),
         (["train", "modell/sus2=x"], "unknown config group 'modell/sus2'"),
         (["train", "seed"], "seed"),
+        (["train", "potential.start=a.ckpt", "model=schnet"], "'model=schnet' has no effect"),
+        (["train", "potential.start=a.ckpt", "model.K=3"], "'model.K=3' has no effect"),
+        (["train", "potential.start=a.ckpt", "potential.zbl=true"], "leave one of the two out"),
         (["train", "--config-dir", "nowhere"], "--config-dir nowhere is not a folder"),
         (["train", "--sweep"], "--sweep (see sus2bench train --help)"),
         (["evaluate"], "'potential' needs a value: give potential=..."),
@@ -153,6 +157,12 @@ def test_errors_of_the_user_are_one_clean_line_with_the_near_misses(
     assert expected in errors
     assert errors.startswith("sus2bench: error: ")
     assert "Traceback" not in errors
+
+
+def test_a_model_of_an_experiment_does_not_hinder_a_file_to_start_from(jobs, folder):
+    (folder / "conf/experiment/five.yaml").write_text("# @package _global_\nmodel: {cutoff: 5}\n")
+    assert cli.main(["train", "experiment=five", "potential.start=a.ckpt"]) == 0
+    assert jobs[0][0].potential.start == "a.ckpt"
 
 
 def test_several_mistakes_are_reported_together(folder, capsys):

@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 from hydra import compose, initialize_config_dir
 
+from sus2bench.atoms.frame import build_frame
 from sus2bench.benchmark import records, run
 from sus2bench.benchmark.accuracy import load_predictions
 from sus2bench.benchmark.reporting import RunInterruptedError
@@ -211,11 +212,84 @@ def test_start_without_an_element_of_the_data_is_refused(folder):
         run.train(configuration("train", "wrong", *start, *STEPS))
 
 
+@pytest.mark.parametrize("ignored", ["potential.zbl=true", "potential.atomic_energies={Al: 1}"])
+def test_settings_that_a_file_to_start_from_would_ignore_are_refused(folder, ignored):
+    model = sus2.SUS2(["Al", "Cu"], 4.0, channels=1)
+    model.set_linear_coefficients(torch.ones(14, dtype=torch.float64))
+    sus2.potential_to_mtp(Potential(model), folder / "old.mtp")
+    start = ("potential.start=old.mtp", "potential.species=[Al, Cu]", ignored)
+    with pytest.raises(ValueError, match=r"old.mtp .*keeps"):
+        run.train(configuration("train", "wrong", *start, *STEPS))
+
+
 def test_untrained_start_gets_initial_values(folder):
     sus2.potential_to_mtp(Potential(sus2.SUS2(["Al", "Cu"], 4.0, channels=1)), folder / "new.mtp")
     start = ("potential.start=new.mtp", "potential.species=[Al, Cu]")
     record = run.train(configuration("train", "new", *start, *STEPS))
     assert record["model"]["initialisation"]["linear_readout"]["rank"] > 0
+
+
+LINEAR = (
+    "model=linear_sus2",
+    "model.cutoff=4.0",
+    "model.model.channels=1",
+    "model.model.radial_basis_size=4",
+)
+
+
+def test_linear_baseline_is_solved_without_steps_and_stands_in_the_table(folder, capsys):
+    budget = ("trainer=cpu", "budget.max_time=1e-3 s", "threads=1", "speed=false")
+    record = run.train(configuration("train", "linear", *LINEAR, *budget))
+    assert record["status"] == "completed"
+    assert (record["timings"]["steps"], record["timings"]["train_seconds"]) == (0, 0.0)
+    solve = record["model"]["initialisation"]["linear_readout"]
+    # l2k1 has 14 scalars; E0 of two elements.
+    assert record["parameters"]["trainable"] == solve["columns"] == 14 + 2
+    assert record["parameters"]["stored"] > record["parameters"]["trainable"]
+    error = "forces_rmse_meV_A"
+    assert record["metrics"]["test"][error] < record["baseline"]["test"][error]
+    assert record["model"]["checkpoint"] == "checkpoints/best.ckpt"
+    start = ("potential.start=runs/linear/checkpoints/best.ckpt", *budget)
+    again = run.train(configuration("train", "again", *start))
+    # The solution of the solution; a float32 model takes E0 and coefficients in float64.
+    assert again["metrics"]["test"][error] == pytest.approx(record["metrics"]["test"][error], 1e-5)
+    assert main(["compare", "runs/linear", "--format", "markdown"]) == 0
+    assert "| alloys | test | linear |" in capsys.readouterr().out
+
+
+def test_composition_model_is_the_floor_of_every_record(folder):
+    record = run.train(configuration("train", "floor", "model=composition", *STEPS, "speed=true"))
+    assert record["parameters"]["trainable"] == 2
+    for split in ("valid", "test"):
+        floor = record["baseline"][split]
+        # Two ways to the same least squares.
+        assert record["metrics"][split] == pytest.approx(floor, rel=1e-6)
+    timings = record["speed"]["floor"]
+    assert "energy_and_forces_us_per_atom" in timings
+    assert "training_gradient_us_per_atom" not in timings  # there is none
+
+
+@pytest.mark.parametrize("model", [SUS2, LINEAR], ids=["trained", "frozen"])
+def test_given_atomic_energies_are_those_of_isolated_atoms_after_the_solve(folder, model):
+    given = {"Al": -1.75, "Cu": -2.5}
+    energies = "potential.atomic_energies={Al: -1.75, Cu: -2.5}"
+    steps = ("optimizer.algorithm.lr=1e-12", *STEPS)
+    record = run.train(configuration("train", "given", *model, *steps, energies))
+    solve = record["model"]["initialisation"]["linear_readout"]
+    assert solve["columns"] == 14
+    potential = load_potential(folder / "runs/given/checkpoints/best.ckpt")
+    for symbol, energy in given.items():
+        lone = potential(build_frame(Atoms(symbol), potential.cutoff), stress=False)
+        # Six steps of a rate this small move it by less.
+        assert float(lone.energy) == pytest.approx(energy, abs=1e-9)
+
+
+def test_composition_of_given_atomic_energies_keeps_them(folder):
+    energies = "potential.atomic_energies={Al: -1.75, Cu: -2.5}"
+    record = run.train(configuration("train", "given", "model=composition", *STEPS, energies))
+    initial = record["model"]["initialisation"]
+    assert initial["atomic_energies"] == {"Al": -1.75, "Cu": -2.5}
+    assert "linear_readout" not in initial
 
 
 def test_perfect_fit_of_isolated_atoms_is_no_error(folder):

@@ -20,6 +20,12 @@ def test_potentials_are_timed_in_turn_on_the_same_atoms(potential, frames):
             assert timing["repeats"] == 3
 
 
+def test_memory_is_taken_for_each_kind_of_call(potential, frames):
+    peaks = speed.compare({"a": potential}, frames[:3], repeats=1)["a"]["peak_memory_MB"]
+    assert list(peaks) == ["energy_and_forces", "training_gradient"]
+    assert all(value is None or value >= 0 for value in peaks.values())
+
+
 def test_repeats_alternate():
     calls = []
     jobs = {(name, "job"): lambda name=name: calls.append(name) for name in "ab"}

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from sus2bench.benchmark import tables
 from sus2bench.benchmark.records import new_record
+from sus2bench.models.composition import Composition
 
 
 def record(name, force_error, data="alloys", **changes):
@@ -43,6 +44,35 @@ def test_rows_are_grouped_by_data_and_sorted_with_the_floor_last(table):
     ]
 
 
+def test_errors_stand_beside_those_of_the_composition_fit_of_the_same_split(table):
+    relative = dict(zip(table["model"], table["F RMSE (% of floor)"], strict=True))
+    assert relative["slow"] == pytest.approx(100 * 20.0 / 610.0)
+    assert relative[tables.FLOOR] == 100
+    # The floor has no energy error here, and other data have other floors.
+    assert table["E RMSE (% of floor)"].isna().all()
+    assert table["F RMSE (% of floor)"][table["model"] == "other"].isna().all()
+
+
+def test_record_of_the_composition_model_takes_the_place_of_the_floor():
+    model = Composition(["Cu"])
+    target = f"{type(model).__module__}.{type(model).__qualname__}"
+    trained = record("composition", 610.0, model={"target": target, "dtype": "float32"})
+    table = tables.results_table([record("a", 10.0), trained])
+    assert table["model"].tolist() == ["a", "composition"]
+    assert table["F RMSE (% of floor)"].tolist() == [pytest.approx(100 * 10 / 610), 100]
+
+
+def test_memory_is_that_of_a_prediction_and_of_a_training_gradient():
+    timing = {"median": 5.0, "lower_quartile": 1.0, "upper_quartile": 2.0, "repeats": 3}
+    peak = {"energy_and_forces": 41.6, "training_gradient": 1234.5}
+    new = {"energy_and_forces_us_per_atom": timing, "peak_memory_MB": peak}
+    old = {"energy_and_forces_us_per_atom": timing, "peak_gpu_memory_MB": 7.0}
+    records = [record("new", 1.0, speed={"new": new}), record("old", 2.0, speed={"old": old})]
+    text = tables.formatted(tables.results_table(records))
+    assert text["memory (MB)"].tolist() == ["41.6", "7.00", "–"]
+    assert text["training memory (MB)"].tolist() == ["1,230", "–", "–"]
+
+
 def test_training_time_includes_the_initial_solve():
     timings = {"train_seconds": 10.0, "initialise_seconds": 2.5}
     table = tables.results_table([record("a", 1.0, timings=timings)])
@@ -66,7 +96,8 @@ def test_markdown_has_a_line_per_row(table):
 
 
 def test_csv_keeps_all_digits_and_leaves_missing_values_empty(table):
-    assert "fast_one,17657,12345,,1.25,,10.0,,,123.456,," in tables.csv(table)
+    row = f"fast_one,17657,12345,,1.25,,10.0,,,,{100 * 10.0 / 610.0},123.456,,"
+    assert row in tables.csv(table)
 
 
 def test_latex_escapes_what_latex_reads_otherwise(table):
@@ -77,7 +108,7 @@ def test_latex_escapes_what_latex_reads_otherwise(table):
 
 
 def test_console_table_fits_a_terminal(table):
-    console = Console(width=80, record=True, file=io.StringIO())
+    console = Console(width=120, record=True, file=io.StringIO())
     console.print(tables.console_table(table))
     lines = console.export_text().splitlines()
     assert any("fast_one" in line and "12,345" in line and "123.5" in line for line in lines)

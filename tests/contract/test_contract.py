@@ -1,11 +1,15 @@
 """Every model of the package keeps the contract."""
 
+from sus2bench.models.composition import Composition
+from sus2bench.models.frozen import FrozenRadial
 from sus2bench.models.painn import PaiNN
 from sus2bench.models.potential import Potential
 from sus2bench.models.schnet import SchNet
 from sus2bench.models.sus2 import SUS2
 from sus2bench.models.zbl import ZBL
 from sus2bench.testing import ContractTests, contract_of, perturb
+from sus2bench.testing.potentials import predict, same_prediction
+from sus2bench.testing.structures import structures
 
 SPECIES = ("Cu", "Au", "Al")
 ENERGIES = {"Cu": -3.5, "Au": -3.25, "Al": -3.75}
@@ -59,6 +63,27 @@ class TestSUS2ScalingByRank(SUS2Contract):
 class TestSUS2ScalingByRankAndChannel(SUS2Contract):
     scaling_map = "LK"
     ranks_and_channels = (3, 1)
+
+
+class TestFrozenSUS2(ContractTests):
+    def build(self, dtype):
+        inner = {"_target_": "sus2bench.models.sus2.SUS2", "channels": 1, "seed": 3}
+        return perturb(Potential(FrozenRadial(SPECIES, 4.0, model=inner), ENERGIES).to(dtype))
+
+
+class TestComposition(ContractTests):
+    def build(self, dtype):
+        return perturb(Potential(Composition(SPECIES, 4.0), ENERGIES).to(dtype))
+
+    def test_training_and_evaluation_mode_agree(self):
+        potential = self.potential()
+        atoms = structures(SPECIES)["crystal"]
+        expected, trained = predict(potential, atoms), predict(potential.train(), atoms)
+        same_prediction(
+            trained._replace(energy=trained.energy.detach(), site_energies=expected.site_energies),
+            expected,
+            "in training mode, in which forces of zero have no graph to differentiate",
+        )
 
 
 class TestSUS2WithCompleteBasis(ContractTests):

@@ -26,11 +26,14 @@ from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.models.zbl import ZBL
 from sus2bench.training.budget import Budget, read_clock, seconds
+from sus2bench.training.exact import store_exact
 from sus2bench.training.fit import FitResult, fit
-from sus2bench.training.initialise import initialise
+from sus2bench.training.initialise import initialise, trains_by_steps
 from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
+
+logger = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig) -> Record:
@@ -147,10 +150,20 @@ def _new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
 
 
 def _start(cfg: DictConfig) -> Potential | None:
-    """The potential of the file that training starts from, if there is one."""
+    """The potential of the file that training starts from, if there is one.
+
+    Raises:
+        ValueError: if a repulsion is asked for, which only new models get.
+    """
     if cfg.potential.start is None:
         return None
+    if cfg.potential.zbl:
+        raise ValueError(
+            f"potential.zbl adds a repulsion to new models; {cfg.potential.start} keeps what it "
+            "has: leave one of potential.zbl and potential.start out"
+        )
     species = measure.species_list(cfg.potential.species)
+    logger.info("%s keeps its own model, cutoff and repulsion", cfg.potential.start)
     # Lightning leaves a model in the mode it finds it in.
     return load_potential(cfg.potential.start, species, dtype=_dtype(cfg)).train()
 
@@ -160,20 +173,28 @@ def _initial_values(
 ) -> dict[str, Any]:
     """Sets initial values, unless they are those of a trained file; returns a report.
 
+    An exact solve is all the training there is, so that it is made for any file.
+
     Raises:
-        ValueError: if the file lacks elements of the training data.
+        ValueError: if the file lacks elements of the training data, or atomic energies are asked
+            for in a way that it would ignore.
     """
     missing = sorted(set(datamodule.species) - set(potential.species))
     if missing:
         raise ValueError(f"{cfg.potential.start} does not know {missing} of the training data")
-    model = potential.model
+    model, energies = potential.model, _plain(cfg.potential.atomic_energies)
     untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
-    if cfg.potential.start is not None and not untrained:
+    if cfg.potential.start is not None and not untrained and trains_by_steps(potential):
+        if energies != "least_squares":
+            raise ValueError(
+                f"{cfg.potential.start} is trained and keeps its atomic energies: leave "
+                "potential.atomic_energies out, or start from an untrained file"
+            )
         return {"start": str(cfg.potential.start)}
     return initialise(
         potential,
         datamodule.train,
-        atomic_energies=_plain(cfg.potential.atomic_energies),
+        atomic_energies=energies,
         weights=LinearWeights(**loss.weights),
     )
 
@@ -191,23 +212,11 @@ def _fit(
         with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
             initial = _initial_values(cfg, potential, datamodule, loss)
         record["model"]["initialisation"] = initial
-    module = PotentialModule(
-        potential,
-        loss,
-        instantiate(cfg.optimizer.algorithm, _convert_="all"),
-        instantiate(cfg.optimizer.schedule, _convert_="all"),
-    )
-    with _without_advice():
-        result = fit(
-            module,
-            datamodule,
-            _budget(cfg, record["timings"].get("initialise_seconds", 0.0)),
-            folder=folder,
-            trainer=instantiate(cfg.trainer, _convert_="all"),
-            callbacks=_parts(cfg.callbacks),
-            loggers=_parts(cfg.logger),
-            resume="last" if cfg.resume else None,
-        )
+    if trains_by_steps(potential):
+        used = record["timings"].get("initialise_seconds", 0.0)
+        result = _take_steps(cfg, potential, loss, datamodule, _budget(cfg, used), folder)
+    else:
+        result = store_exact(potential, folder)
     record["timings"] |= {
         "train_seconds": result.train_seconds,
         "steps": result.steps,
@@ -220,6 +229,33 @@ def _fit(
             "goes on from there"
         )
     return result
+
+
+def _take_steps(
+    cfg: DictConfig,
+    potential: Potential,
+    loss: PotentialLoss,
+    datamodule: FrameDataModule,
+    budget: Budget,
+    folder: Path,
+) -> FitResult:
+    module = PotentialModule(
+        potential,
+        loss,
+        instantiate(cfg.optimizer.algorithm, _convert_="all"),
+        instantiate(cfg.optimizer.schedule, _convert_="all"),
+    )
+    with _without_advice():
+        return fit(
+            module,
+            datamodule,
+            budget,
+            folder=folder,
+            trainer=instantiate(cfg.trainer, _convert_="all"),
+            callbacks=_parts(cfg.callbacks),
+            loggers=_parts(cfg.logger),
+            resume="last" if cfg.resume else None,
+        )
 
 
 @contextmanager

@@ -15,8 +15,10 @@ import torch
 from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import build_frame, collate, frame_to_atoms
+from sus2bench.benchmark.memory import peak_memory
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.potential import Potential
+from sus2bench.training.initialise import trains_by_steps
 
 Timing = dict[str, float | int]
 
@@ -68,10 +70,12 @@ def compare(
         number_of_threads: threads of torch.
         warm_up: calls before the first one that counts.
         repeats: calls that count.
-        training: whether to time the gradient of a squared loss of energies and forces too.
+        training: whether to time the gradient of a squared loss of energies and forces too, for
+            potentials that take gradient steps.
 
     Returns:
-        By name: frames, atoms, edges, dtype, device, threads and timings (µs/atom).
+        By name: frames, atoms, edges, dtype, device, threads, timings (µs/atom) and peak memory
+        (MB, taken apart from the timings).
     """
     batches = {
         name: within_cutoff(frames, potential.cutoff).to(str(potential.device))
@@ -80,10 +84,13 @@ def compare(
     jobs: dict[tuple[str, str], Callable[[], object]] = {}
     for name, potential in potentials.items():
         jobs[name, "energy_and_forces"] = _prediction(potential, batches[name])
-        if training:
+        if training and trains_by_steps(potential):
             jobs[name, "training_gradient"] = _training_gradient(potential, batches[name])
     with threads(number_of_threads):
         seconds = _in_turn(jobs, warm_up, repeats)
+        peaks: dict[str, dict[str, float | None]] = {name: {} for name in potentials}
+        for (name, what), job in jobs.items():
+            peaks[name][what] = peak_memory(job, potentials[name].device)
     results: dict[str, dict[str, Any]] = {}
     for name, potential in potentials.items():
         batch = batches[name]
@@ -102,7 +109,7 @@ def compare(
             "neighbour_list_included": False,
             **timings,
             "neighbour_list_us_per_atom": _neighbour_list(frames, potential.cutoff, repeats),
-            "peak_gpu_memory_MB": _peak_memory(potential, jobs[name, "energy_and_forces"]),
+            "peak_memory_MB": peaks[name],
         }
     return results
 
@@ -192,12 +199,3 @@ def _summary(seconds: Sequence[float], atoms: int) -> Timing:
         "upper_quartile": upper,
         "repeats": len(seconds),
     }
-
-
-def _peak_memory(potential: Potential, predict: Callable[[], object]) -> float | None:
-    """MB that a prediction takes on a GPU at most; None elsewhere, where nobody counts it."""
-    if potential.device.type != "cuda":
-        return None
-    torch.cuda.reset_peak_memory_stats(potential.device)
-    predict()
-    return torch.cuda.max_memory_allocated(potential.device) / 1e6

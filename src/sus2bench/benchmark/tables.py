@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from sus2bench.benchmark.records import Record
+from sus2bench.models.composition import Composition
 
 MISSING = "–"
 FLOOR = "composition fit"
@@ -21,32 +22,56 @@ _METRICS = (
     ("F MAE (meV/Å)", "forces_mae_meV_A", 5),
     ("S RMSE (GPa)", "stress_rmse_GPa", 3),
 )
-# On a terminal two errors share a column.
+# The same errors in percent of those of the composition fit.
+_RELATIVE = (
+    ("E RMSE (% of floor)", "energy_per_atom_rmse_meV"),
+    ("F RMSE (% of floor)", "forces_rmse_meV_A"),
+)
+# Column title, and what was done while the memory was watched.
+_MEMORY = (
+    ("memory (MB)", "energy_and_forces"),
+    ("training memory (MB)", "training_gradient"),
+)
+# On a terminal two numbers share a column.
 _PAIRS = {
     "E RMSE / MAE\nmeV/atom": ("E RMSE (meV/atom)", "E MAE (meV/atom)"),
     "F RMSE / MAE\nmeV/Å": ("F RMSE (meV/Å)", "F MAE (meV/Å)"),
+    "E / F RMSE\n% of floor": ("E RMSE (% of floor)", "F RMSE (% of floor)"),
 }
+_MEMORY_PAIR = ("memory (MB)", "training memory (MB)")
 _TEXT = ("data", "split", "model", "status", "dtype")
 _COUNTS = ("stored", "trainable", "effective", "steps")
-_DIGITS = {**{title: digits for title, _, digits in _METRICS}, "µs/atom": 4, "train (s)": 3}
+_DIGITS = {
+    **{title: digits for title, _, digits in _METRICS},
+    **{title: 3 for title, _ in (*_RELATIVE, *_MEMORY)},
+    "µs/atom": 4,
+    "train (s)": 3,
+}
+_COMPOSITION = f"{Composition.__module__}.{Composition.__qualname__}"
 
 
 def results_table(records: Iterable[Record]) -> pd.DataFrame:
     """One row per record and split, with missing values as NaN/None.
 
     Rows are grouped by data set and split and sorted by the force error; the errors of the
-    composition fit, where a record holds them, stand last in their group as the floor.
+    composition fit, where a record holds them, stand last in their group as the floor, unless the
+    composition model has a record there and with it a row like any other.
     """
     rows: list[dict[str, Any]] = []
     floors: dict[tuple[str, str], dict[str, Any]] = {}
+    trained: set[tuple[str, str]] = set()
     for record in records:
+        data = record["data"]["name"]
         rows.extend(_rows(record))
+        if record["model"]["target"] == _COMPOSITION:
+            trained |= {(data, split) for split in record["metrics"]}
         for split, metrics in record.get("baseline", {}).items():
-            data = record["data"]["name"]
-            floors.setdefault((data, split), _row(data, split, FLOOR, metrics))
+            floors.setdefault((data, split), _row(data, split, FLOOR, metrics, metrics))
+    rows += [row for place, row in floors.items() if place not in trained]
     columns = [*_TEXT[:3], *_COUNTS[:3], *(title for title, _, _ in _METRICS)]
-    columns += ["µs/atom", "train (s)", "steps", "dtype", "status"]
-    table = pd.DataFrame([*rows, *floors.values()], columns=columns)
+    columns += [*(title for title, _ in _RELATIVE), "µs/atom", *_MEMORY_PAIR]
+    columns += ["train (s)", "steps", "dtype", "status"]
+    table = pd.DataFrame(rows, columns=columns)
     table["_floor"] = table["model"].eq(FLOOR)
     known = {split: place for place, split in enumerate(("", "train", "valid", "test"))}
     table["_split"] = table["split"].map(lambda split: (known.get(split, len(known)), split))
@@ -62,11 +87,13 @@ def _rows(record: Record) -> list[dict[str, Any]]:
 
 
 def _row_of_record(record: Record, split: str, metrics: dict[str, Any]) -> dict[str, Any]:
-    row = _row(record["data"]["name"], split, record["name"], metrics)
+    floor = record.get("baseline", {}).get(split, {})
+    row = _row(record["data"]["name"], split, record["name"], metrics, floor)
     parameters, timings = record["parameters"] or {}, record["timings"]
     row |= {kind: parameters.get(kind) for kind in _COUNTS[:3]}
     speed = record["speed"].get(record["name"]) or next(iter(record["speed"].values()), None)
     row["µs/atom"] = speed["energy_and_forces_us_per_atom"]["median"] if speed else None
+    row |= {title: _memory(speed or {}, what) for title, what in _MEMORY}
     if "train_seconds" in timings:  # an exact solve before the first step is training, too
         row["train (s)"] = timings["train_seconds"] + (timings.get("initialise_seconds") or 0.0)
     row["steps"] = timings.get("steps")
@@ -75,9 +102,23 @@ def _row_of_record(record: Record, split: str, metrics: dict[str, Any]) -> dict[
     return row
 
 
-def _row(data: str, split: str, model: str, metrics: dict[str, Any]) -> dict[str, Any]:
+def _memory(speed: dict[str, Any], what: str) -> float | None:
+    """MB; records of earlier versions have those of a prediction on a GPU at most."""
+    old = {"energy_and_forces": speed.get("peak_gpu_memory_MB")}
+    value: float | None = speed.get("peak_memory_MB", old).get(what)
+    return value
+
+
+def _row(
+    data: str, split: str, model: str, metrics: dict[str, Any], floor: dict[str, Any]
+) -> dict[str, Any]:
     errors = {title: metrics.get(name) for title, name, _ in _METRICS}
-    return {"data": data, "split": split, "model": model, **errors}
+    relative = {title: _percent(metrics.get(name), floor.get(name)) for title, name in _RELATIVE}
+    return {"data": data, "split": split, "model": model, **errors, **relative}
+
+
+def _percent(error: float | None, floor: float | None) -> float | None:
+    return 100 * error / floor if error is not None and floor else None
 
 
 def formatted(table: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +148,8 @@ def console_table(table: pd.DataFrame, title: str = "") -> Table:
     """A rich table for the terminal: what fits there, a section for each data set and split."""
     shown = Table(title=title or None, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     shown.add_column("model", no_wrap=True)
-    for column in ("para-\nmeters", *_PAIRS, "S RMSE\nGPa", "\nµs/atom", "fit\ns"):
+    titles = ("para-\nmeters", *_PAIRS, "S RMSE\nGPa", "\nµs/atom", "use / fit\nMB", "fit\ns")
+    for column in titles:
         shown.add_column(column, justify="right", no_wrap=True)
     text = formatted(table)
     for (data, split), group in text.groupby(["data", "split"], sort=False):
@@ -121,11 +163,12 @@ def console_table(table: pd.DataFrame, title: str = "") -> Table:
 def _console_row(row: "pd.Series[Any]") -> list[str]:
     complete = row["status"] in ("completed", MISSING)
     name = row["model"] if complete else f"{row['model']} ({row['status']})"
-    pairs = [
+    *pairs, memory = [
         " / ".join(row[title] for title in pair) if row[pair[0]] != MISSING else MISSING
-        for pair in _PAIRS.values()
+        for pair in (*_PAIRS.values(), _MEMORY_PAIR)
     ]
-    return [name, row["trainable"], *pairs, row["S RMSE (GPa)"], row["µs/atom"], row["train (s)"]]
+    others = [row["S RMSE (GPa)"], row["µs/atom"], memory, row["train (s)"]]
+    return [name, row["trainable"], *pairs, *others]
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -96,6 +96,7 @@ def check_overrides(
             if not problems:
                 config = compose(name, [*search, *(line for _, line in single)])
                 problems = _content_problems(config, name, folder, parsed)
+                problems += _ignored_by_start(config, parsed)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigurationError(_first_lines(error)) from error
     if problems:
@@ -182,6 +183,19 @@ def _content_problems(
                 near = [f"{section}.{name}".lstrip(".") for name in near]
                 problems.append(f"a config file sets the unknown key '{full}'{_did_you_mean(near)}")
     return problems
+
+
+def _ignored_by_start(config: DictConfig, parsed: Sequence[Override]) -> Iterator[str]:
+    """Overrides that build a new potential, beside a file to start from that makes them void."""
+    if OmegaConf.select(config, "potential.start") is None:
+        return
+    for item in parsed:
+        key = item.key_or_group
+        if key in ("model", "potential.zbl") or key.startswith("model."):
+            yield (
+                f"'{item.input_line}' has no effect beside potential.start, whose file brings its "
+                "own model: leave one of the two out"
+            )
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

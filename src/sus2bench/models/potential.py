@@ -9,6 +9,7 @@ derivative with respect to positions and a symmetric strain, and is cheaper.
 import copy
 import importlib
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -79,7 +80,8 @@ class Potential(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type in which the model computes."""
-        return next(self.model.parameters()).dtype
+        tensors = chain(self.model.parameters(), self.model.buffers())
+        return next(tensor.dtype for tensor in tensors if tensor.is_floating_point())
 
     @property
     def device(self) -> torch.device:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from ase.neighborlist import neighbor_list
 from torch import Tensor
+from torch.nn import Parameter
 
 from sus2bench.atoms.frame import build_frame, collate
 from sus2bench.models.potential import Potential
@@ -71,6 +72,11 @@ def _pair_within(atoms: ase.Atoms, low: float, high: float) -> bool:
     return bool((neighbor_list("d", atoms, high) > low).any())
 
 
+def _trained(potential: Potential) -> dict[str, Parameter]:
+    """The parameters that gradients are taken by, by name."""
+    return {name: p for name, p in potential.named_parameters() if p.requires_grad}
+
+
 class DerivativeTests(ContractBase):
     """Derivatives agree with finite differences."""
 
@@ -111,7 +117,7 @@ class DerivativeTests(ContractBase):
         """
         potential = self.potential().train()
         loss = self._loss(potential)
-        parameters = dict(potential.named_parameters())
+        parameters = _trained(potential)
         gradients = dict(
             zip(
                 parameters,
@@ -147,7 +153,7 @@ class DerivativeTests(ContractBase):
         prediction = predict(potential, lattice, ase.Atoms(symbol), ase.Atoms(symbol, cell=3 * [9]))
         loss = prediction.energy.square().sum() + forces(prediction).square().sum()
         loss = loss + stress(prediction).nan_to_num(0.0).square().sum()
-        parameters = dict(potential.named_parameters())
+        parameters = _trained(potential)
         gradients = torch.autograd.grad(
             loss, list(parameters.values()), allow_unused=True, materialize_grads=True
         )

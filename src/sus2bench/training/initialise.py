@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import ase
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from sus2bench.atoms.frame import collate, edge_vectors
+from sus2bench.atoms.frame import build_frame, collate, edge_vectors
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
 from sus2bench.models.linear import HasLinearReadout
@@ -33,9 +34,11 @@ def initialise(
     """Sets what the training data determine before the first step.
 
     E0 comes first, then the constants that a model takes from the data (`ScalesToData`). A model
-    with a linear readout then gets the exact least-squares solution for
-    E0 and its coefficients; any other is scaled by the root mean square of the force labels, so
-    that its output of order one is of the order of the forces.
+    with a linear readout then gets the exact least-squares solution for its coefficients, and for
+    E0 with them unless that is given or from isolated atoms: then the energy of an isolated atom
+    stays the one asked for, and E0 makes up for what the model itself gives such an atom. Any other
+    model is scaled by the root mean square of the force labels, so that its output of order one is
+    of the order of the forces.
 
     Args:
         potential: changed in place.
@@ -55,14 +58,7 @@ def initialise(
     if isinstance(potential.model, ScalesToData):
         report["scales"] = potential.model.scale_to_data(_with_vectors(train, potential))
     if isinstance(potential.model, HasLinearReadout):
-        solve = solve_linear_readout(
-            potential,
-            _blocks(train),
-            weights or LinearWeights(),
-            atoms_per_frame=float(train.num_atoms.mean()),
-        )
-        report["linear_readout"] = asdict(solve)
-        logger.info("linear readout: %s", solve)
+        report |= _solve(potential, train, weights, report["atomic_energies_from"])
     else:
         scale = force_rms(train)
         if scale > 0:
@@ -70,6 +66,50 @@ def initialise(
         report["energy_scale"] = float(potential.atomic_energies.scale)
     report["atomic_energies"] = potential.atomic_energies.as_dict()
     return report
+
+
+def trains_by_steps(potential: Potential) -> bool:
+    """Whether anything is left to learn once `initialise` has set what it can.
+
+    Not where a model has a linear readout and no parameter that takes gradients: the exact solve
+    gives its coefficients and E0.
+    """
+    model = potential.model
+    frozen = not any(parameter.requires_grad for parameter in model.parameters())
+    return not (frozen and isinstance(model, HasLinearReadout))
+
+
+def _solve(
+    potential: Potential, train: FrameDataset, weights: LinearWeights | None, source: str
+) -> dict[str, Any]:
+    """The exact least-squares solution, with E0 in it if `source` says that it is fitted."""
+    fitted = source == "least_squares"
+    if not fitted:
+        _keep_isolated_atoms(potential)
+    model = potential.model
+    if not fitted and isinstance(model, HasLinearReadout) and not len(model.linear_coefficients):
+        return {}
+    solve = solve_linear_readout(
+        potential,
+        _blocks(train),
+        weights or LinearWeights(),
+        atoms_per_frame=float(train.num_atoms.mean()),
+        fit_atomic_energies=fitted,
+    )
+    logger.info("linear readout: %s", solve)
+    return {"linear_readout": asdict(solve)}
+
+
+@torch.no_grad()
+def _keep_isolated_atoms(potential: Potential) -> None:
+    """Takes the model's own energy of an isolated atom (SUS2's w) off E0.
+
+    The solve leaves it as it is: products of moments over no neighbours vanish.
+    """
+    atoms = [build_frame(ase.Atoms(symbol), potential.cutoff) for symbol in potential.species]
+    lone = potential(collate(atoms).to(str(potential.device)), forces=False, stress=False).energy
+    values = potential.atomic_energies.values
+    values.add_(values - lone)
 
 
 def _atomic_energies(

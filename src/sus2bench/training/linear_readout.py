@@ -47,6 +47,7 @@ def solve_linear_readout(
     weights: LinearWeights,
     *,
     atoms_per_frame: float,
+    fit_atomic_energies: bool = True,
     relative_tolerance: float = 1e-8,
 ) -> LinearReport:
     """Sets E0 and xi of a potential to the least-squares optimum for the labels in `batches`.
@@ -58,12 +59,13 @@ def solve_linear_readout(
             that residuals are small numbers.
         batches: labelled frames; NaN labels are left out.
         weights: of the three kinds of labels.
+        fit_atomic_energies: whether E0 is solved for too, or stays as it is.
         atoms_per_frame: mean over the frames, which turns means over components into sums.
         relative_tolerance: singular values of the column-scaled problem below this part of the
             largest are treated as zero; the solution of least norm is taken.
 
     Raises:
-        ValueError: the model has no linear readout, or there is no label.
+        ValueError: the model has no linear readout, there is no label, or nothing is unknown.
     """
     model = potential.model
     if not isinstance(model, HasLinearReadout):
@@ -71,24 +73,28 @@ def solve_linear_readout(
     was_training = potential.training
     potential.eval()
     factor = _Triangle()
-    energies = len(potential.species)
+    species = len(potential.species)
+    energies = species if fit_atomic_energies else 0
     frames = 0
     for batch in batches:
         frames += batch.num_graphs
-        factor.add(*_rows(potential, model, batch, weights, atoms_per_frame))
+        design, target = _rows(potential, model, batch, weights, atoms_per_frame)
+        factor.add(design if fit_atomic_energies else design[:, species:], target)
     if not factor.rows:
         raise ValueError("no frame has a label: nothing determines the linear coefficients")
+    if not energies + model.linear_coefficients.numel():
+        raise ValueError("there is nothing to solve for: no coefficients, and E0 is to stay")
     solution, rank, residual = factor.solve(relative_tolerance)
     with torch.no_grad():
-        potential.atomic_energies.values.add_(solution[:energies])
+        if fit_atomic_energies:
+            potential.atomic_energies.values.add_(solution[:energies])
     # One unit of a trained coefficient then changes predictions by one, in the norm of the loss.
     effect = factor.column_norms()[energies:] / frames**0.5
     units = torch.where(effect > 0, 1 / effect, torch.ones_like(effect))
     model.set_linear_coefficients(model.linear_coefficients + solution[energies:], units)
     potential.train(was_training)
-    return LinearReport(
-        factor.rows, len(solution), rank, residual, float(solution[energies:].abs().max())
-    )
+    largest = max(map(abs, solution[energies:].tolist()), default=0.0)
+    return LinearReport(factor.rows, len(solution), rank, residual, largest)
 
 
 def _rows(
@@ -103,14 +109,13 @@ def _rows(
     graph = copy.copy(batch)
     graph.edge_vectors = edge_vectors(batch).to(potential.dtype)
     response = model.linear_response(graph)
-    columns = response.energy.shape[-1]
     now = potential(batch)
     composition = _composition(potential, batch)
     atoms = composition.sum(1)
     volume = torch.linalg.det(batch.cell).abs().view(-1, 1, 1, 1)
     energy = torch.cat([composition, response.energy * scale], dim=1) / atoms.unsqueeze(1)
-    forces = (response.forces * scale).view(-1, columns)
-    stress = (response.virial * scale / volume).reshape(-1, columns)
+    forces = (response.forces * scale).flatten(0, 1)
+    stress = (response.virial * scale / volume).flatten(0, 2)
     # A mean over components, written as a sum over frames, has their number as a divisor.
     parts = (
         (weights.energy, energy, (batch.energy - now.energy) / atoms),
@@ -173,7 +178,6 @@ class _Triangle:
 
     def solve(self, tolerance: float) -> tuple[Tensor, int, float]:
         """The least-norm solution (P,), the rank, and the norm of the residual."""
-        assert self.factor is not None
         matrix, target = self.factor[:, :-1], self.factor[:, -1]
         norm = self.column_norms()
         scale = torch.where(norm > 0, norm, torch.ones_like(norm))
