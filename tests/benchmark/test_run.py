@@ -5,6 +5,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+import torch._inductor
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
@@ -156,6 +157,19 @@ def test_unknown_split_is_named(folder):
     options = ("potential=runs/small/checkpoints/best.ckpt", "splits=[train, tset]", "speed=false")
     with pytest.raises(ValueError, match=r"tset.*'test', 'train', 'valid'"):
         run.evaluate(configuration("evaluate", "typo", *options))
+
+
+def test_record_tells_the_form_that_was_timed_and_what_the_others_took(folder, monkeypatch):
+    # The traced function as it is: what a compiler makes of it has tests of its own.
+    monkeypatch.setattr(torch._inductor, "compile", lambda traced, inputs: traced)
+    run.train(configuration("train", "small", *SUS2, *STEPS, "test=false"))
+    files = "potentials={small: runs/small/checkpoints/best.ckpt}"
+    options = (files, "repeats=2", "atoms=8", "mode=fastest")
+    run.speed(configuration("speed", "timed", *options))
+    entry = records.load_record(folder / "runs/timed/record.json")["speed"]["small"]
+    assert set(entry["modes_us_per_atom"]) == {"eager", "compile"}
+    assert entry["mode"] in entry["modes_us_per_atom"]
+    assert set(entry["peak_memory_MB"]) == {"energy_and_forces", "training_gradient"}
 
 
 def test_initial_values_are_part_of_the_time_budget(folder):

@@ -8,6 +8,7 @@ from sus2bench.benchmark.records import new_record
 from sus2bench.figures import style
 from sus2bench.figures.errors_by_element import errors_by_element
 from sus2bench.figures.learning_curve import learning_curve
+from sus2bench.figures.parameters_by_elements import parameters_by_elements
 from sus2bench.figures.pareto import pareto
 from sus2bench.figures.parity import parity
 
@@ -100,3 +101,17 @@ def test_saved_figures_are_the_same_for_the_same_record_and_settings_stay(tmp_pa
 def test_nothing_to_draw_is_an_error():
     with pytest.raises(ValueError, match="at least one"):
         parity({})
+
+
+def test_parameters_by_elements_has_a_line_per_model():
+    counts = [
+        {"name": name, "elements": [1, 2, 10], "trainable": [n, 4 * n, 100 * n]}
+        for n, name in enumerate("abcdefghi", start=1)
+    ]
+    figure = parameters_by_elements(counts)
+    lines = figure.axes[0].lines
+    assert [line.get_label() for line in lines] == list("abcdefghi")
+    # More models than colours differ in their dashes.
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
+    with pytest.raises(ValueError, match="no counts"):
+        parameters_by_elements([])

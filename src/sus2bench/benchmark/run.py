@@ -69,7 +69,7 @@ def train(cfg: DictConfig) -> Record:
         if cfg.test:
             measure.measure_accuracy(record, potential, datamodule, folder)
         if cfg.speed:
-            measure.measure_speed(record, {record["name"]: potential}, datamodule)
+            measure.measure_speed(record, {record["name"]: potential}, datamodule, mode=cfg.mode)
     return record
 
 
@@ -93,7 +93,7 @@ def evaluate(cfg: DictConfig) -> Record:
         record["model"]["source"] = str(cfg.potential)
         measure.measure_accuracy(record, potential, datamodule, folder, cfg.splits)
         if cfg.speed:
-            measure.measure_speed(record, {record["name"]: potential}, datamodule)
+            measure.measure_speed(record, {record["name"]: potential}, datamodule, mode=cfg.mode)
     return record
 
 
@@ -124,6 +124,7 @@ def speed(cfg: DictConfig) -> Record:
             number_of_threads=cfg.threads,
             repeats=cfg.repeats,
             training=cfg.training,
+            mode=cfg.mode,
         )
     return record
 

@@ -8,6 +8,7 @@ not. Medians and quartiles are reported. One thread unless asked.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ import torch
 from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import build_frame, collate, frame_to_atoms
+from sus2bench.benchmark.inference import EAGER, FASTEST, Forms, forms_of
 from sus2bench.benchmark.memory import peak_memory
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.potential import Potential
 from sus2bench.training.initialise import trains_by_steps
 
 Timing = dict[str, float | int]
+
+_TRAINING = "training_gradient"
 
 
 @contextmanager
@@ -60,6 +64,7 @@ def compare(
     warm_up: int = 3,
     repeats: int = 15,
     training: bool = True,
+    mode: str = EAGER,
 ) -> dict[str, dict[str, Any]]:
     """Time potentials against each other on one batch of frames.
 
@@ -72,64 +77,86 @@ def compare(
         repeats: calls that count.
         training: whether to time the gradient of a squared loss of energies and forces too, for
             potentials that take gradient steps.
+        mode: form of the predictions, see :func:`~sus2bench.benchmark.inference.forms_of`. One that
+            cannot be had is timed eagerly, and the reason stands in the result.
 
     Returns:
-        By name: frames, atoms, edges, dtype, device, threads, timings (µs/atom) and peak memory
-        (MB, taken apart from the timings).
+        By name: frames, atoms, edges, dtype, device, threads, mode, timings (µs/atom) and peak
+        memory (MB, taken apart from the timings).
+
+    Raises:
+        ValueError: there is no such mode.
     """
     batches = {
         name: within_cutoff(frames, potential.cutoff).to(str(potential.device))
         for name, potential in potentials.items()
     }
     jobs: dict[tuple[str, str], Callable[[], object]] = {}
-    for name, potential in potentials.items():
-        jobs[name, "energy_and_forces"] = _prediction(potential, batches[name])
-        if training and trains_by_steps(potential):
-            jobs[name, "training_gradient"] = _training_gradient(potential, batches[name])
     with threads(number_of_threads):
+        forms = {name: forms_of(p, batches[name], mode) for name, p in potentials.items()}
+        for name, potential in potentials.items():
+            for form, predict in forms[name].predict.items():
+                jobs[name, form] = partial(predict, batches[name])
+            if training and trains_by_steps(potential):
+                jobs[name, _TRAINING] = _training_gradient(potential, batches[name])
         seconds = _in_turn(jobs, warm_up, repeats)
-        peaks: dict[str, dict[str, float | None]] = {name: {} for name in potentials}
-        for (name, what), job in jobs.items():
-            peaks[name][what] = peak_memory(job, potentials[name].device)
-    results: dict[str, dict[str, Any]] = {}
+        timings: dict[str, dict[str, Timing]] = {name: {} for name in potentials}
+        for (name, what), values in seconds.items():
+            timings[name][what] = _summary(values, batches[name].num_nodes)
+        results: dict[str, dict[str, Any]] = {}
+        for name, potential in potentials.items():
+            timing = timings[name]
+            chosen = _chosen(mode, {form: timing[form] for form in forms[name].predict})
+            watched = {"energy_and_forces": chosen, _TRAINING: _TRAINING}
+            results[name] = {
+                **_circumstances(potential, batches[name], len(frames)),
+                **_timings(mode, chosen, timing, forms[name]),
+                "peak_memory_MB": {
+                    kind: peak_memory(jobs[name, job], potential.device)
+                    for kind, job in watched.items()
+                    if job in timing
+                },
+            }
     for name, potential in potentials.items():
-        batch = batches[name]
-        timings = {
-            f"{what}_us_per_atom": _summary(values, batch.num_nodes)
-            for (owner, what), values in seconds.items()
-            if owner == name
-        }
-        results[name] = {
-            "frames": len(frames),
-            "atoms": int(batch.num_nodes),
-            "edges": int(batch.edge_index.shape[1]),
-            "dtype": str(potential.dtype).removeprefix("torch."),
-            "device": potential.device.type,
-            "threads": number_of_threads,
-            "neighbour_list_included": False,
-            **timings,
-            "neighbour_list_us_per_atom": _neighbour_list(frames, potential.cutoff, repeats),
-            "peak_memory_MB": peaks[name],
-        }
+        neighbours = _neighbour_list(frames, potential.cutoff, repeats)
+        results[name]["neighbour_list_us_per_atom"] = neighbours
     return results
+
+
+def _circumstances(potential: Potential, batch: Data, frames: int) -> dict[str, Any]:
+    return {
+        "frames": frames,
+        "atoms": int(batch.num_nodes),
+        "edges": int(batch.edge_index.shape[1]),
+        "dtype": str(potential.dtype).removeprefix("torch."),
+        "device": potential.device.type,
+        "threads": torch.get_num_threads(),
+        "neighbour_list_included": False,
+    }
+
+
+def _chosen(mode: str, timings: Mapping[str, Timing]) -> str:
+    """The form whose time counts: the one asked for, if it is there."""
+    if mode == FASTEST:
+        return min(timings, key=lambda form: timings[form]["median"])
+    return mode if mode in timings else EAGER
+
+
+def _timings(mode: str, chosen: str, timing: Mapping[str, Timing], forms: Forms) -> dict[str, Any]:
+    """What the record says of one potential's times."""
+    entry: dict[str, Any] = {"mode": chosen, "energy_and_forces_us_per_atom": timing[chosen]}
+    if _TRAINING in timing:
+        entry[f"{_TRAINING}_us_per_atom"] = timing[_TRAINING]
+    if mode != EAGER:
+        entry["modes_us_per_atom"] = {form: timing[form] for form in forms.predict}
+        entry["preparation_seconds"] = forms.seconds
+        entry["missing_modes"] = forms.missing
+    return entry
 
 
 def within_cutoff(frames: Sequence[Data], cutoff: float) -> Data:
     """One batch of the frames, rebuilt with the neighbour lists of this cutoff (Å)."""
     return collate([build_frame(frame_to_atoms(frame), cutoff) for frame in frames])
-
-
-def _prediction(potential: Potential, batch: Data) -> Callable[[], object]:
-    def predict() -> object:
-        was_training = potential.training
-        potential.eval()
-        try:
-            with torch.no_grad():
-                return potential(batch, forces=True, stress=False)
-        finally:
-            potential.train(was_training)
-
-    return predict
 
 
 def _training_gradient(potential: Potential, batch: Data) -> Callable[[], object]:

@@ -116,7 +116,7 @@ class Potential(nn.Module):
         virial = _virial(gradient, vectors.detach(), batch[frame.edge_index[1]], frames)
         return Prediction(
             energy,
-            _forces(gradient, frame.edge_index, len(types)) if forces else None,
+            forces_of_edges(gradient, frame.edge_index, len(types)) if forces else None,
             _stress(virial, frame.cell) if stress else None,
             virial if stress else None,
             site,
@@ -203,8 +203,17 @@ def _edge_gradient(energy: Tensor, vectors: Tensor, differentiable: bool) -> Ten
     return gradient
 
 
-def _forces(gradient: Tensor, edge_index: Tensor, atoms: int) -> Tensor:
-    """F_i = sum of g over edges centred at i minus sum of g over edges that end at i."""
+def forces_of_edges(gradient: Tensor, edge_index: Tensor, atoms: int) -> Tensor:
+    """F_i = sum of g over edges centred at i minus sum of g over edges that end at i.
+
+    Args:
+        gradient: g = dE/dr of each edge (E, 3), eV/Å.
+        edge_index: (2, E), row 0 the neighbour, row 1 the centre.
+        atoms: N.
+
+    Returns:
+        (N, 3) eV/Å.
+    """
     forces = gradient.new_zeros(atoms, 3).index_add(0, edge_index[1], gradient)
     return forces.index_add(0, edge_index[0], gradient, alpha=-1)
 

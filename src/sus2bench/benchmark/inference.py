@@ -1,0 +1,193 @@
+"""Forms in which a potential predicts energies and forces of one batch: as it is, or compiled.
+
+A compiled form is one traced function from edge vectors to site energies and their gradient, with
+the graph of the batch, its elements and all parameters as constants: what molecular dynamics can
+use as long as the neighbour list stays. It is never used for training.
+"""
+
+import copy
+import logging
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from sus2bench.atoms.frame import edge_vectors, frame_of_atom
+from sus2bench.benchmark.tracing import trace
+from sus2bench.models.external.isolation import isolated
+from sus2bench.models.potential import Potential, Prediction, forces_of_edges
+
+logger = logging.getLogger(__name__)
+
+EAGER, COMPILE, FASTEST = "eager", "compile", "fastest"
+MODES = (EAGER, COMPILE, FASTEST)
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+"""Largest deviation of a form, relative to the largest number. Sums of hundreds of terms in another
+order move forces of message passing in float32 by some 1e-6."""
+
+Predict = Callable[[Data], Prediction]
+
+
+@dataclass
+class Forms:
+    """Ways to the same prediction of a batch, or of one that differs from it in positions only."""
+
+    predict: dict[str, Predict]
+    """By name, `eager` first."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What it took to make and check each of the others."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Why a form that was tried is not there."""
+
+
+def forms_of(potential: Potential, batch: Data, mode: str) -> Forms:
+    """Makes the forms of a potential that a mode asks for, each checked against the eager one.
+
+    Args:
+        potential: stays as it is.
+        batch: on its device.
+        mode: `eager`: nothing else; `compile`: the compiled form too; `fastest`: also what the
+            model itself offers for inference.
+
+    Raises:
+        ValueError: there is no such mode.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
+    forms = Forms({EAGER: as_it_is(potential)})
+    if mode == FASTEST:
+        _add(forms, "for_inference", lambda: _of_the_model(potential), batch)
+    if mode != EAGER:
+        _add(forms, COMPILE, lambda: (compiled(potential, batch), COMPILE), batch)
+    return forms
+
+
+def as_it_is(potential: Potential) -> Predict:
+    """The potential's own energies and forces, without a graph, in evaluation mode."""
+
+    def predict(batch: Data) -> Prediction:
+        was_training = potential.training
+        potential.eval()
+        try:
+            with torch.no_grad():
+                prediction: Prediction = potential(batch, forces=True, stress=False)
+                return prediction
+        finally:
+            potential.train(was_training)
+
+    return predict
+
+
+def compiled(potential: Potential, batch: Data) -> Predict:
+    """Energies and forces by a function that TorchInductor has compiled for one graph.
+
+    Args:
+        potential: copied, so that later changes of its parameters have no effect.
+        batch: gives the graph; the number of threads is that of torch now.
+
+    Raises:
+        Exception: whatever torch or the compiler has against the model.
+    """
+    frozen = copy.deepcopy(potential).eval().requires_grad_(False)
+    types = frozen.model.types(batch.atomic_numbers)
+
+    def energies_and_gradient(vectors: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            graph = copy.copy(batch)
+            graph.edge_vectors = vectors.detach().requires_grad_()
+            site = frozen.atomic_energies(frozen.model(graph), types)
+            if frozen.zbl is not None:
+                site = site + frozen.zbl(graph)
+            (gradient,) = torch.autograd.grad(site.sum(), graph.edge_vectors)
+        return site.detach(), gradient
+
+    vectors = edge_vectors(batch).to(frozen.dtype)
+    with _compiler() as inductor, torch.no_grad():
+        function = inductor(trace(energies_and_gradient, vectors), [vectors])
+        function(vectors)  # what is made at the first call is made in here
+
+    def predict(batch: Data) -> Prediction:
+        with torch.no_grad():
+            site, gradient = function(edge_vectors(batch).to(frozen.dtype))
+            of_atom, frames = frame_of_atom(batch)
+            energy = site.new_zeros(frames).index_add(0, of_atom, site)
+            forces = forces_of_edges(gradient, batch.edge_index, len(site))
+        return Prediction(energy, forces, None, None, site)
+
+    return predict
+
+
+@contextmanager
+def _compiler() -> Iterator[Callable[..., Any]]:
+    """TorchInductor's compiler, whose caches and settings end with the block."""
+    with (
+        isolated(dtype=torch.get_default_dtype()),
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+    ):
+        warnings.simplefilter("ignore")
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        from torch import _inductor
+        from torch._inductor import config
+
+        # In this process: workers would outlive the block.
+        with config.patch(compile_threads=1, force_disable_caches=True):
+            yield _inductor.compile
+
+
+def _of_the_model(potential: Potential) -> tuple[Predict, str] | None:
+    """What the model says is its fastest form, with its name; None if that is the model itself."""
+    with isolated(dtype=torch.get_default_dtype()):
+        model, name = potential.model.for_inference()
+    if model is potential.model:
+        return None
+    fast = Potential(model, zbl=potential.zbl)
+    fast.atomic_energies = potential.atomic_energies
+    return as_it_is(fast), name
+
+
+def _add(
+    forms: Forms, name: str, make: Callable[[], tuple[Predict, str] | None], batch: Data
+) -> None:
+    """Adds a form if it can be made and agrees with the eager one; otherwise says why not."""
+    start = time.perf_counter()
+    try:
+        made = make()
+        if made is None:
+            return
+        predict, name = made
+        _check(predict, forms.predict[EAGER], batch)
+    except Exception as error:  # compilers and other packages raise what they like
+        lines = str(error).strip().splitlines() or [""]
+        forms.missing[name] = f"{type(error).__name__}: {lines[0]}"[:300]
+        logger.warning("no form '%s', timed eagerly: %s", name, forms.missing[name])
+        return
+    forms.predict[name] = predict
+    forms.seconds[name] = time.perf_counter() - start
+
+
+def _check(predict: Predict, eager: Predict, batch: Data) -> None:
+    """Requires equal energies and forces, of other positions than the batch's too.
+
+    Raises:
+        ValueError: they are not equal; says by how much.
+    """
+    moved = copy.copy(batch)
+    wave = torch.arange(batch.pos.numel(), dtype=batch.pos.dtype, device=batch.pos.device)
+    moved.pos = batch.pos + 0.01 * wave.sin().view_as(batch.pos)
+    for frames in (batch, moved):
+        actual, expected = predict(frames), eager(frames)
+        for name in ("site_energies", "forces"):
+            value, reference = getattr(actual, name), getattr(expected, name)
+            tolerance = TOLERANCE[expected.forces.dtype]  # type: ignore[union-attr]
+            deviation = float((value - reference).abs().max())
+            if not deviation <= tolerance * float(reference.abs().max()):
+                raise ValueError(f"{name} differ by {deviation:.2g} from those of the model itself")
