@@ -12,6 +12,7 @@ from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potentia
 
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
 CHECKPOINT_KEY = "potential"
+MTP_SUFFIXES = (".mtp", ".almtp")
 
 
 class PotentialFileError(ValueError):
@@ -27,7 +28,8 @@ def load_potential(
     """Reads a potential, ready to predict.
 
     Args:
-        path: a file of `save_potential`, a checkpoint of a training run, or an `.mtp` file.
+        path: a file of `save_potential`, a checkpoint of a training run, or an `.mtp` file of
+            SUS2, MLIP-2 or MLIP-3 (`.almtp`).
         species: chemical symbols in type order. An `.mtp` file does not hold them, so they must
             be given; for other files they may be, and must then be the file's.
         dtype: floating-point type in which the model computes.
@@ -44,7 +46,7 @@ def load_potential(
         raise FileNotFoundError(f"no potential at {path}: the file does not exist")
     if not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type such as torch.float64, not {dtype}")
-    potential = _from_mtp(path, species) if path.suffix == ".mtp" else _from_torch(path)
+    potential = _from_mtp(path, species) if path.suffix in MTP_SUFFIXES else _from_torch(path)
     if species is not None and tuple(species) != potential.species:
         raise PotentialFileError(
             f"{path}: the file's species are {', '.join(potential.species)}, in this order, but "
@@ -66,14 +68,19 @@ def save_potential(potential: Potential, path: str | os.PathLike[str]) -> None:
 
 
 def _from_mtp(path: Path, species: Sequence[str] | None) -> Potential:
-    from sus2bench.models.sus2.conversion import potential_from_mtp
+    """Reads SUS2 or MTP: the fields of the file say which."""
+    from sus2bench.models.moment_tensor.mtp_lines import field_names
+    from sus2bench.models.mtp.conversion import potential_from_mtp as read_mtp
+    from sus2bench.models.sus2.conversion import potential_from_mtp as read_sus2
+    from sus2bench.models.sus2.mtp_file import OWN_FIELDS
 
     if species is None:
         raise PotentialFileError(
             f"{path}: an .mtp file does not say which elements its types are; pass "
             "species=[...], the chemical symbols in type order"
         )
-    return potential_from_mtp(path, list(species))
+    read = read_sus2 if OWN_FIELDS & field_names(path) else read_mtp
+    return read(path, list(species))
 
 
 def _from_torch(path: Path) -> Potential:
