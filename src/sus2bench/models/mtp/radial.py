@@ -50,12 +50,11 @@ class PairRadial(nn.Module):
         self.cutoff = cutoff
         self.min_dist = min_dist
         self.scaling = scaling
-        shape = (species_count, species_count, functions, basis_size)
-        # Uniform, as MLIP-2 draws them. It draws within 5e-7 and lets the first fits rescale; here
-        # the linear solve follows at once, and s alone sets the size.
-        self.coefficients = nn.Parameter(
-            torch.rand(shape, generator=generator, dtype=torch.float64) - 0.5
-        )
+        # All pairs start from one form, as in MLIP-2. Scalars do not know the species: fitted to
+        # unrelated functions of many pairs, their coefficients would fit none of them. Sizes are
+        # free; `scaling` sets that of the moments, and the linear solve that of energies.
+        start = torch.rand(functions, basis_size, generator=generator, dtype=torch.float64) - 0.5
+        self.coefficients = nn.Parameter(start.repeat(species_count, species_count, 1, 1))
 
     def forward(self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor) -> Tensor:
         """Evaluates every R_mu.
