@@ -50,9 +50,9 @@ class PairRadial(nn.Module):
         self.cutoff = cutoff
         self.min_dist = min_dist
         self.scaling = scaling
-        # All pairs start from one form, as in MLIP-2. Scalars do not know the species: fitted to
-        # unrelated functions of many pairs, their coefficients would fit none of them. Sizes are
-        # free; `scaling` sets that of the moments, and the linear solve that of energies.
+        # All pairs start alike, as with MLIP-2's `--init-params=same`. Scalars do not know the
+        # species: fitted to unrelated functions of many pairs, their coefficients fit none of
+        # them. `scaling` sets the size of moments, and the linear solve that of energies.
         start = torch.rand(functions, basis_size, generator=generator, dtype=torch.float64) - 0.5
         self.coefficients = nn.Parameter(start.repeat(species_count, species_count, 1, 1))
 
