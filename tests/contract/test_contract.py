@@ -2,6 +2,7 @@
 
 from sus2bench.models.composition import Composition
 from sus2bench.models.frozen import FrozenRadial
+from sus2bench.models.mtp import MTP
 from sus2bench.models.painn import PaiNN
 from sus2bench.models.potential import Potential
 from sus2bench.models.schnet import SchNet
@@ -90,6 +91,26 @@ class TestSUS2WithCompleteBasis(ContractTests):
     def build(self, dtype):
         model = SUS2(SPECIES, 4.0, basis="complete", max_rank=2, channels=1, body_order=4)
         return perturb(Potential(model, ENERGIES).to(dtype))
+
+
+class MTPContract(ContractTests):
+    level = 10
+
+    def build(self, dtype):
+        model = MTP(SPECIES, 4.0, level=self.level, min_dist=1.7)
+        return perturb(Potential(model, ENERGIES).to(dtype))
+
+
+class TestMTPOfLevel2(MTPContract):
+    level = 2
+
+
+class TestMTPOfLevel10(MTPContract):
+    pass
+
+
+class TestMTPOfLevel16(MTPContract):
+    level = 16
 
 
 TestBehler = contract_of("sus2bench.models.behler_parrinello.BehlerParrinello", hidden=[8])

@@ -13,6 +13,7 @@ from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potentia
 
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
 CHECKPOINT_KEY = "potential"
+MTP_SUFFIXES = (".mtp", ".almtp")
 OTHER_FORMATS: tuple[str, ...] = ()
 """Modules that read files of other programs, asked in turn; each is a `FileFormat`."""
 
@@ -40,9 +41,9 @@ def load_potential(
     """Reads a potential, ready to predict.
 
     Args:
-        path: a file of `save_potential`, a checkpoint of a training run, an `.mtp` file, or a file
-            of another program (`OTHER_FORMATS`). Some of those are pickles, which can run any
-            code when they are read: only read what you trust.
+        path: a file of `save_potential`, a checkpoint of a training run, an `.mtp` file of SUS2,
+            MLIP-2 or MLIP-3 (`.almtp`), or a file of another program (`OTHER_FORMATS`). Some of
+            those are pickles, which can run any code when they are read: only read what you trust.
         species: chemical symbols in type order. An `.mtp` file does not hold them, so they must
             be given; for other files they may be, and must then be the file's.
         dtype: floating-point type in which the model computes.
@@ -81,7 +82,7 @@ def save_potential(potential: Potential, path: str | os.PathLike[str]) -> None:
 
 
 def _read(path: Path, species: Sequence[str] | None) -> Potential:
-    if path.suffix == ".mtp":
+    if path.suffix in MTP_SUFFIXES:
         return _from_mtp(path, species)
     for name in OTHER_FORMATS:
         file_format = cast(FileFormat, importlib.import_module(name))
@@ -91,14 +92,19 @@ def _read(path: Path, species: Sequence[str] | None) -> Potential:
 
 
 def _from_mtp(path: Path, species: Sequence[str] | None) -> Potential:
-    from sus2bench.models.sus2.conversion import potential_from_mtp
+    """Reads SUS2 or MTP: the fields of the file say which."""
+    from sus2bench.models.moment_tensor.mtp_lines import field_names
+    from sus2bench.models.mtp.conversion import potential_from_mtp as read_mtp
+    from sus2bench.models.sus2.conversion import potential_from_mtp as read_sus2
+    from sus2bench.models.sus2.mtp_file import OWN_FIELDS
 
     if species is None:
         raise PotentialFileError(
             f"{path}: an .mtp file does not say which elements its types are; pass "
             "species=[...], the chemical symbols in type order"
         )
-    return potential_from_mtp(path, list(species))
+    read = read_sus2 if OWN_FIELDS & field_names(path) else read_mtp
+    return read(path, list(species))
 
 
 def _from_torch(path: Path) -> Potential:

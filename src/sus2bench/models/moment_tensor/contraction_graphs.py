@@ -44,7 +44,21 @@ class Graph:
 
     def is_connected(self) -> bool:
         """Whether every node is reached from the first one."""
-        reached, border = {0}, [0]
+        return len(self._component(0)) == len(self)
+
+    def connected_parts(self) -> tuple[Graph, ...]:
+        """The connected graphs whose product this one is, sorted."""
+        parts, left = [], set(range(len(self)))
+        while left:
+            nodes = sorted(self._component(min(left)))
+            bonds = [self.bond(i, j) for place, i in enumerate(nodes) for j in nodes[place + 1 :]]
+            parts.append(_canonical(tuple(self.factors[i] for i in nodes), tuple(bonds)))
+            left -= set(nodes)
+        return tuple(sorted(parts))
+
+    def _component(self, start: int) -> set[int]:
+        """The nodes that are reached from one."""
+        reached, border = {start}, [start]
         while border:
             node = border.pop()
             new = {
@@ -54,7 +68,11 @@ class Graph:
             }
             reached |= new
             border += new
-        return len(reached) == len(self)
+        return reached
+
+
+# A scalar as the connected graphs of which it is the product.
+Invariant = tuple[Graph, ...]
 
 
 def graph(factors: list[Factor], shared: dict[tuple[int, int], int]) -> Graph:
@@ -74,10 +92,14 @@ def graph(factors: list[Factor], shared: dict[tuple[int, int], int]) -> Graph:
     return _canonical(tuple(factors[i] for i in order), tuple(bonds))
 
 
+def all_graphs(factors: tuple[Factor, ...]) -> list[Graph]:
+    """All contractions of sorted factors, each once, sorted."""
+    return sorted({_canonical(factors, bonds) for bonds in _bonds([f.rank for f in factors])})
+
+
 def connected_graphs(factors: tuple[Factor, ...]) -> list[Graph]:
     """All connected contractions of sorted factors, each once, sorted."""
-    found = {_canonical(factors, bonds) for bonds in _bonds([factor.rank for factor in factors])}
-    return sorted(candidate for candidate in found if candidate.is_connected())
+    return [candidate for candidate in all_graphs(factors) if candidate.is_connected()]
 
 
 def _bonds(degrees: list[int]) -> Iterator[tuple[int, ...]]:

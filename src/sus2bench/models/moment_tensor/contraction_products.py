@@ -16,7 +16,7 @@ from functools import cache
 from itertools import combinations, product
 from math import factorial, gcd, prod
 
-from sus2bench.models.moment_tensor.contraction_graphs import Factor, Graph
+from sus2bench.models.moment_tensor.contraction_graphs import Factor, Graph, Invariant
 from sus2bench.models.moment_tensor.contraction_table import (
     BasicMoment,
     ContractionTable,
@@ -226,6 +226,30 @@ class ProductBuilder:
                 break
             best = (cost, dict(chosen))
         return best[1]
+
+
+def table_of(
+    invariants: Sequence[Invariant],
+    basic: Sequence[BasicMoment],
+    radial_function: Callable[[Factor], int],
+) -> ContractionTable:
+    """The table that computes products of connected graphs, in their order.
+
+    Args:
+        invariants: the scalars.
+        basic: as `ProductBuilder` takes it.
+        radial_function: the same.
+    """
+    builder = ProductBuilder(basic, radial_function)
+    connected = dict.fromkeys(part for invariant in invariants for part in invariant)
+    numbers = builder.contract(connected)
+    scalars = []
+    for first, *others in invariants:
+        number = numbers[first]
+        for other in others:
+            number = builder.multiply(number, numbers[other])
+        scalars.append(number)
+    return builder.table(scalars)
 
 
 @cache

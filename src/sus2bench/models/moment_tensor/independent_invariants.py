@@ -15,11 +15,14 @@ from string import ascii_lowercase
 import numpy as np
 from numpy.typing import NDArray
 
-from sus2bench.models.moment_tensor.contraction_graphs import Factor, Graph, connected_graphs
+from sus2bench.models.moment_tensor.contraction_graphs import (
+    Factor,
+    Graph,
+    Invariant,
+    connected_graphs,
+)
 from sus2bench.models.moment_tensor.contraction_table import compositions
 
-# A scalar as the connected graphs of which it is the product.
-Invariant = tuple[Graph, ...]
 Factors = tuple[Factor, ...]
 
 # Relative distance from the span of the others: about 1e-13 for a dependent invariant, above 1e-3

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, compositions
 
+_LARGEST_JACOBIAN = 2**22
+"""Derivatives of all moments are taken for so many atoms at once that there are about as many."""
+
 
 class Neighbourhoods(NamedTuple):
     """Edges laid out as one row of neighbour slots per atom."""
@@ -127,6 +130,12 @@ class Moments(nn.Module):
 
     def jacobian(self, basic: Tensor) -> tuple[Tensor, Tensor]:
         """Scalars (scalars, N) and their derivatives by the basic moments (scalars, basic, N)."""
+        per_atom = self.table.moment_count * len(basic)
+        blocks = basic.split(max(1, _LARGEST_JACOBIAN // per_atom), dim=1)
+        scalars, slopes = zip(*map(self._jacobian, blocks), strict=True)
+        return torch.cat(scalars, dim=-1), torch.cat(slopes, dim=-1)
+
+    def _jacobian(self, basic: Tensor) -> tuple[Tensor, Tensor]:
         moments = basic
         count, atoms = basic.shape
         slopes = torch.eye(count, dtype=basic.dtype, device=basic.device)
@@ -153,7 +162,8 @@ class _Products(nn.Module):
     ) -> None:
         super().__init__()
         self.rows = len(outputs)
-        columns = [(row_of_moment[a], row_of_moment[b], outputs.index(o)) for a, b, _, o in terms]
+        place = {output: number for number, output in enumerate(outputs)}
+        columns = [(row_of_moment[a], row_of_moment[b], place[o]) for a, b, _, o in terms]
         for name, column in zip(
             ("left", "right", "output"), zip(*columns, strict=True), strict=True
         ):

@@ -107,8 +107,18 @@ class MTPLines:
                 error.message, field=error.field, path=self._path, line=line
             ) from None
 
-    def text(self, field: str) -> str:
-        """What stands behind the equals sign."""
+    def has(self, field: str) -> bool:
+        """Whether the file has a field."""
+        return field in self._values
+
+    def one_of(self, fields: Sequence[str]) -> str:
+        """Which of several names of one field the file uses; the first where it has none."""
+        return next((field for field in fields if field in self._values), fields[0])
+
+    def text(self, field: str, default: str | None = None) -> str:
+        """What stands behind the equals sign; the default, if there is one, for no such field."""
+        if field not in self._values and default is not None:
+            return default
         if field not in self._values:
             fail(
                 field,
@@ -211,6 +221,17 @@ class MTPLines:
             fail(field, f"occurs again; it stands in line {self._values[field][0]}", number)
         self._values[field] = (number, value)
         return field if opens_block else ""
+
+
+def field_names(path: str | os.PathLike[str]) -> set[str]:
+    """What stands before an equals sign in any line of a file, of whatever kind it is.
+
+    Raises:
+        MTPFormatError: the file is not text.
+        OSError: the file cannot be read.
+    """
+    lines = _text(Path(path)).split("\n")
+    return {line.partition("=")[0].strip() for line in lines if "=" in line}
 
 
 def _text(path: Path) -> str:

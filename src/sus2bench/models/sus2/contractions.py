@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations_with_replacement, product
 
-from sus2bench.models.moment_tensor.contraction_graphs import Factor, Graph, graph
-from sus2bench.models.moment_tensor.contraction_products import ProductBuilder
+from sus2bench.models.moment_tensor.contraction_graphs import Factor, Graph, Invariant, graph
+from sus2bench.models.moment_tensor.contraction_products import table_of
 from sus2bench.models.moment_tensor.contraction_table import (
     BasicMoment,
     ContractionError,
@@ -17,7 +17,7 @@ from sus2bench.models.moment_tensor.contraction_table import (
     compositions,
     evaluate,
 )
-from sus2bench.models.moment_tensor.independent_invariants import Invariant, independent_invariants
+from sus2bench.models.moment_tensor.independent_invariants import independent_invariants
 from sus2bench.models.sus2.mtp_file import table_from_file
 
 __all__ = [
@@ -170,16 +170,8 @@ def _squares(first: Factor, second: Factor) -> Graph:
 
 def _table(highest_rank: int, channels: int, invariants: Sequence[Invariant]) -> ContractionTable:
     """The table that computes products of connected graphs."""
-    builder = ProductBuilder(
+    return table_of(
+        invariants,
         basic_moments(highest_rank, channels),
         lambda factor: factor.channel * (highest_rank + 1) + factor.rank,
     )
-    connected = dict.fromkeys(part for invariant in invariants for part in invariant)
-    numbers = builder.contract(connected)
-    scalars = []
-    for first, *others in invariants:
-        number = numbers[first]
-        for other in others:
-            number = builder.multiply(number, numbers[other])
-        scalars.append(number)
-    return builder.table(scalars)

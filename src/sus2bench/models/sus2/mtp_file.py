@@ -53,6 +53,8 @@ _HEADER_FIELDS = (
     "radial_basis_size",
     "radial_funcs_count",
 )
+# Files of MLIP have none of these.
+OWN_FIELDS = frozenset({"L", "scaling_map", "shift_coeffs", "scal_coeffs"})
 _FIELDS = (*_HEADER_FIELDS, *_COEFFICIENTS, *TABLE_FIELDS)
 
 
