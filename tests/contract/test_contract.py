@@ -1,5 +1,6 @@
 """Every model of the package keeps the contract."""
 
+from sus2bench.models.nep import NEP, NEPRepulsion
 from sus2bench.models.painn import PaiNN
 from sus2bench.models.potential import Potential
 from sus2bench.models.schnet import SchNet
@@ -65,3 +66,34 @@ class TestSUS2WithCompleteBasis(ContractTests):
     def build(self, dtype):
         model = SUS2(SPECIES, 4.0, basis="complete", max_rank=2, channels=1, body_order=4)
         return perturb(Potential(model, ENERGIES).to(dtype))
+
+
+class NEPContract(ContractTests):
+    l_max = (4, 2, 0)
+
+    def repulsion(self):
+        return None
+
+    def build(self, dtype):
+        model = NEP(SPECIES, 4.0, angular_cutoff=3.4, l_max=self.l_max, neurons=6)
+        # About what `scale_to_data` finds for these structures.
+        model.descriptor_scaler.fill_(0.3)
+        return perturb(Potential(model, ENERGIES, energy_scale=0.5, zbl=self.repulsion()).to(dtype))
+
+
+class TestNEP(NEPContract):
+    pass
+
+
+class TestNEPOfThreeBodies(NEPContract):
+    l_max = (3, 0, 0)
+
+
+class TestNEPOfFiveBodies(NEPContract):
+    l_max = (4, 2, 1)
+
+
+class TestNEPWithRepulsion(NEPContract):
+    def repulsion(self):
+        # No pair of the structures stands at either end, where the curvature has a step.
+        return NEPRepulsion(SPECIES, 2.9)

@@ -33,8 +33,8 @@ FIVE_BODY = 7.0 / 15.0
 """1/3 + 2/15: the two ways to couple four vectors to a scalar, each with its 3j symbols."""
 
 FOUR_BODY = -36.0 * math.sqrt(2.0 / 35.0) * (5.0 / (16.0 * math.pi)) ** 1.5
-"""Factor of the trace of Q^3: where A_n20 alone is not zero, Q is diag(-1/2, -1/2, 1) Q_zz, and the
-sum has one term, with the symbol (2 2 2; 0 0 0) = -sqrt(2/35) and A_n20 = 3 Q_zz sqrt(5 / 16 pi)."""
+"""Factor of the trace of Q^3. Where A_n20 alone is not zero, Q is diag(-1/2, -1/2, 1) Q_zz, and the
+sum has one term: (2 2 2; 0 0 0) = -sqrt(2/35) times the cube of A_n20 = 3 Q_zz sqrt(5 / 16 pi)."""
 
 
 class RadialFunctions(nn.Module):
@@ -105,7 +105,7 @@ class RadialFunctions(nn.Module):
 
 
 class Descriptor(nn.Module):
-    """All components q of an atom: radial, then angular by l, then of four and five bodies.
+    """All components of an atom: radial, then angular by l, then of four and five bodies.
 
     Args:
         species_count: C.
@@ -139,7 +139,7 @@ class Descriptor(nn.Module):
         )
 
     def forward(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:
-        """q (N, size) of atoms with types (N,), from edges (E, 3) in Å sorted by centre."""
+        """Components (N, size) of atoms of types (N,), from edges (E, 3) in Å sorted by centre."""
         distance = vectors.square().sum(-1).sqrt()
         radial = self.radial.sums(distance, edge_index, types)
         near = (distance < self.angular.cutoff).nonzero().squeeze(-1)

@@ -163,7 +163,7 @@ def format_nep(nep: NEPFile) -> str:
 
 
 def _by_pair(flat: Array, count: int, n_max: int, basis_size: int) -> Array:
-    """c by centre, neighbour, k, n, from the file's order n, k, centre, neighbour."""
+    """Coefficients by centre, neighbour, k, n, from the file's order n, k, centre, neighbour."""
     return flat.reshape(n_max + 1, basis_size + 1, count, count).transpose(2, 3, 1, 0)
 
 
