@@ -9,7 +9,7 @@ derivative with respect to positions and a symmetric strain, and is cheaper.
 import copy
 import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 PAYLOAD_FORMAT = "sus2bench-potential"
 PAYLOAD_VERSION = 1
-Base = TypeVar("Base")
 
 
 class Prediction(NamedTuple):
@@ -178,10 +177,12 @@ class Potential(nn.Module):
 
 def model_class(target: str) -> type[SiteEnergyModel]:
     """The architecture at a dotted path; ValueError if it is not to be had or is none."""
-    return _subclass(target, SiteEnergyModel)
+    found: type[SiteEnergyModel] = _subclass(target, SiteEnergyModel)
+    return found
 
 
-def _subclass(target: str, base: type[Base]) -> type[Base]:
+def _subclass(target: str, base: type) -> Any:
+    """The class at a dotted path; ValueError if it is not to be had or is no subclass of `base`."""
     module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
@@ -209,7 +210,8 @@ def _repulsion(plain: Mapping[str, Any] | None) -> PairRepulsion | None:
         return None
     if "target" not in plain:
         return ZBL(**plain)
-    return _subclass(plain["target"], PairRepulsion)(**plain["hyperparameters"])
+    repulsion: PairRepulsion = _subclass(plain["target"], PairRepulsion)(**plain["hyperparameters"])
+    return repulsion
 
 
 def _edge_gradient(energy: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:

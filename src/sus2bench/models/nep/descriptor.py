@@ -215,4 +215,5 @@ def four_body(a: Tensor) -> Tensor:
     xx, yy = half_difference - 0.5 * zz, -half_difference - 0.5 * zz
     determinant = xx * (yy * zz - yz * yz) - xy * (xy * zz - yz * xz) + xz * (xy * yz - yy * xz)
     # A traceless symmetric tensor has tr Q^3 = 3 det Q.
-    return 3.0 * FOUR_BODY * determinant
+    invariant: Tensor = 3.0 * FOUR_BODY * determinant
+    return invariant

@@ -99,8 +99,8 @@ def _to_nep(potential: Potential) -> NEPFile:
         raise ValueError(f"only NEP can be written as nep.txt, not {type(model).__name__}")
     if not (zbl is None or isinstance(zbl, NEPRepulsion)):
         raise ValueError(
-            f"a nep.txt file cannot hold the repulsion {type(zbl).__name__}: train with "
-            "potential.zbl._target_=sus2bench.models.nep.NEPRepulsion, or without"
+            f"a nep.txt file cannot hold the repulsion {type(zbl).__name__}: train without or with "
+            "potential.zbl={_target_: sus2bench.models.nep.NEPRepulsion, outer: 2.0}"
         )
     networks, descriptor = model.networks, model.descriptor
     scale = float(potential.atomic_energies.scale)

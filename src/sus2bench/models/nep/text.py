@@ -249,7 +249,7 @@ class _Lines:
         if len(rest) > wanted:
             self.place += 1
             self.fail(
-                next(reversed(sizes)),
+                [field for field, size in sizes.items() if size][-1],
                 f"the file goes on, with {len(rest)} numbers, but its header asks for {wanted}",
             )
         return parts
@@ -315,4 +315,6 @@ def _l_max_line(lines: _Lines) -> tuple[int, int, int]:
         lines.fail(
             "l_max", "4-body descriptors of mixed l (the fourth number on) are not supported"
         )
+    if values[1] not in (0, 2) or values[2] not in (0, 1):
+        lines.fail("l_max", f"the second number is 0 or 2, the third 0 or 1, not {values[1:3]}")
     return values[0], values[1], values[2]
