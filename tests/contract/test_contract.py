@@ -3,6 +3,7 @@
 from sus2bench.models.composition import Composition
 from sus2bench.models.frozen import FrozenRadial
 from sus2bench.models.mtp import MTP
+from sus2bench.models.nep import NEP, NEPRepulsion
 from sus2bench.models.painn import PaiNN
 from sus2bench.models.potential import Potential
 from sus2bench.models.schnet import SchNet
@@ -111,6 +112,37 @@ class TestMTPOfLevel10(MTPContract):
 
 class TestMTPOfLevel16(MTPContract):
     level = 16
+
+
+class NEPContract(ContractTests):
+    l_max = (4, 2, 0)
+
+    def repulsion(self):
+        return None
+
+    def build(self, dtype):
+        model = NEP(SPECIES, 4.0, angular_cutoff=3.4, l_max=self.l_max, neurons=6)
+        # About what `scale_to_data` finds for these structures.
+        model.descriptor_scaler.fill_(0.3)
+        return perturb(Potential(model, ENERGIES, energy_scale=0.5, zbl=self.repulsion()).to(dtype))
+
+
+class TestNEP(NEPContract):
+    pass
+
+
+class TestNEPOfThreeBodies(NEPContract):
+    l_max = (3, 0, 0)
+
+
+class TestNEPOfFiveBodies(NEPContract):
+    l_max = (4, 2, 1)
+
+
+class TestNEPWithRepulsion(NEPContract):
+    def repulsion(self):
+        # No pair of the structures stands at either end, where the curvature has a step.
+        return NEPRepulsion(SPECIES, 2.9)
 
 
 TestBehler = contract_of("sus2bench.models.behler_parrinello.BehlerParrinello", hidden=[8])

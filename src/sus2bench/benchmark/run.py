@@ -24,7 +24,7 @@ from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
-from sus2bench.models.zbl import ZBL
+from sus2bench.models.zbl import ZBL, PairRepulsion
 from sus2bench.training.budget import Budget, read_clock, seconds
 from sus2bench.training.exact import store_exact
 from sus2bench.training.fit import FitResult, fit
@@ -140,14 +140,21 @@ def _data(cfg: DictConfig, record: Record, cutoff: float) -> FrameDataModule:
 def _new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
     species = list(datamodule.species)
     model = instantiate(cfg.model, species=species, _convert_="all")
-    zbl = ZBL(species) if cfg.potential.zbl else None
-    potential = Potential(model, zbl=zbl).to(_dtype(cfg))
+    potential = Potential(model, zbl=_repulsion(cfg, species)).to(_dtype(cfg))
     if potential.cutoff > datamodule.cutoff:
         raise ValueError(
             f"the repulsion reaches {potential.cutoff:.2f} Å, farther than model.cutoff="
             f"{model.cutoff} Å: raise that, or set potential.zbl=false"
         )
     return potential
+
+
+def _repulsion(cfg: DictConfig, species: list[str]) -> PairRepulsion | None:
+    """The repulsion that `potential.zbl` asks for: true for `ZBL`, or any other by `_target_`."""
+    if OmegaConf.is_config(cfg.potential.zbl):
+        repulsion: PairRepulsion = instantiate(cfg.potential.zbl, species=species, _convert_="all")
+        return repulsion
+    return ZBL(species) if cfg.potential.zbl else None
 
 
 def _start(cfg: DictConfig) -> Potential | None:

@@ -19,7 +19,7 @@ from torch_geometric.data import Data
 from sus2bench.atoms.frame import edge_vectors, frame_of_atom
 from sus2bench.models.atomic_energies import AtomicEnergies
 from sus2bench.models.base import SiteEnergyModel
-from sus2bench.models.zbl import ZBL
+from sus2bench.models.zbl import ZBL, PairRepulsion
 
 if TYPE_CHECKING:
     from sus2bench.interfaces.calculator import FrameCalculator
@@ -59,7 +59,7 @@ class Potential(nn.Module):
         atomic_energies: Mapping[str, float] | None = None,
         *,
         energy_scale: float = 1.0,
-        zbl: ZBL | None = None,
+        zbl: PairRepulsion | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -150,7 +150,7 @@ class Potential(nn.Module):
                 "target": f"{kind.__module__}.{kind.__qualname__}",
                 "hyperparameters": self.model.hyperparameters(),
             },
-            "zbl": self.zbl.hyperparameters() if self.zbl else None,
+            "zbl": _plain_repulsion(self.zbl),
             "dtype": str(self.dtype).removeprefix("torch."),
             "state_dict": {name: t.detach().clone() for name, t in self.state_dict().items()},
         }
@@ -171,8 +171,7 @@ class Potential(nn.Module):
                 f"installation reads up to {PAYLOAD_VERSION}: upgrade sus2bench"
             )
         model = model_class(payload["model"]["target"])(**payload["model"]["hyperparameters"])
-        zbl = ZBL(**payload["zbl"]) if payload["zbl"] is not None else None
-        potential = cls(model, zbl=zbl)
+        potential = cls(model, zbl=_repulsion(payload["zbl"]))
         potential.to(getattr(torch, payload["dtype"]))
         potential.load_state_dict(payload["state_dict"])
         return potential
@@ -180,6 +179,12 @@ class Potential(nn.Module):
 
 def model_class(target: str) -> type[SiteEnergyModel]:
     """The architecture at a dotted path; ValueError if it is not to be had or is none."""
+    found: type[SiteEnergyModel] = _subclass(target, SiteEnergyModel)
+    return found
+
+
+def _subclass(target: str, base: type) -> Any:
+    """The class at a dotted path; ValueError if it is not to be had or is no subclass of `base`."""
     module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
@@ -188,9 +193,27 @@ def model_class(target: str) -> type[SiteEnergyModel]:
             f"the potential needs {target}, which cannot be imported ({error}); install the "
             "package that has this architecture"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, SiteEnergyModel)):
-        raise ValueError(f"{target} is not a SiteEnergyModel: refusing to call it")
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValueError(f"{target} is not a {base.__name__}: refusing to call it")
     return found
+
+
+def _plain_repulsion(zbl: PairRepulsion | None) -> dict[str, Any] | None:
+    """Plain data of a repulsion; that of `ZBL`, which has been there first, names no class."""
+    if zbl is None or type(zbl) is ZBL:
+        return zbl.hyperparameters() if zbl else None
+    kind = type(zbl)
+    target = f"{kind.__module__}.{kind.__qualname__}"
+    return {"target": target, "hyperparameters": zbl.hyperparameters()}
+
+
+def _repulsion(plain: Mapping[str, Any] | None) -> PairRepulsion | None:
+    if plain is None:
+        return None
+    if "target" not in plain:
+        return ZBL(**plain)
+    repulsion: PairRepulsion = _subclass(plain["target"], PairRepulsion)(**plain["hyperparameters"])
+    return repulsion
 
 
 def _edge_gradient(energy: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:

@@ -13,6 +13,7 @@ equation 8, p = 6) which is 1 at the nucleus and ends with zero value, slope and
 the sum of the two covalent radii (B. Cordero et al., Dalton Trans. 2008, 2832, from `ase.data`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,25 @@ def envelope(x: Tensor) -> Tensor:
     return 1.0 + x.pow(6) * (-28.0 + x * (48.0 - 21.0 * x))
 
 
-class ZBL(nn.Module):
+class PairRepulsion(nn.Module, ABC):
+    """A repulsion of close pairs of atoms, which a potential adds to its model.
+
+    Attributes:
+        cutoff: its range, Å.
+    """
+
+    cutoff: float
+
+    @abstractmethod
+    def forward(self, frame: Data) -> Tensor:
+        """Site energies (N,) in eV, in the dtype of `frame.edge_vectors`."""
+
+    @abstractmethod
+    def hyperparameters(self) -> dict[str, Any]:
+        """Plain data such that `type(self)(**hyperparameters())` rebuilds the module."""
+
+
+class ZBL(PairRepulsion):
     """Site energies of the screened nuclear repulsion, half of each pair's to either atom.
 
     Args:
