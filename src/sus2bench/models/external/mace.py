@@ -6,6 +6,7 @@ arXiv 2206.07697. The network is `mace.modules.ScaleShiftMACE` with atomic energ
 shift 0: E0 and scale belong to `Potential`.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -50,7 +51,9 @@ class MACENetwork(SiteEnergyModel):
     def __init__(self, species: Sequence[str | int], cutoff: float) -> None:
         super().__init__(species, cutoff)
         self.neighbours = _Neighbours()
-        self.register_load_state_dict_post_hook(_hand_over_neighbours)
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            _hand_over_neighbours
+        )
 
     def set_avg_num_neighbors(self, average: float) -> None:
         """Sets the number that sums over neighbours are divided by."""
@@ -188,6 +191,7 @@ def _network(species: tuple[int, ...], cutoff: float, arguments: Mapping[str, An
         if given[name] not in choices:
             raise ValueError(f"{name} {given[name]!r} is none of {', '.join(choices)}")
     with isolated(seed=given.pop("seed")):
+        warnings.simplefilter("ignore")  # TorchScript's, of annotations inside the package
         network: nn.Module = mace.ScaleShiftMACE(
             r_max=cutoff,
             num_bessel=given.pop("num_radial_basis"),
@@ -222,7 +226,8 @@ def _choices(mace: ModuleType) -> dict[str, Iterable[str]]:
 
 def _inside(vectors: Tensor, cutoff: float) -> Tensor:
     """Which edges (E,) are shorter than the cutoff."""
-    return torch.linalg.vector_norm(vectors.detach(), dim=-1) < cutoff
+    inside: Tensor = torch.linalg.vector_norm(vectors.detach(), dim=-1) < cutoff
+    return inside
 
 
 def _hand_over_neighbours(model: Any, *_: object) -> None:
