@@ -12,10 +12,10 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint docs clean
+.PHONY: help install demo test test-external lint docs clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-13s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## make .venv and install the package with its tools, versions as in constraints.txt
 
@@ -30,6 +30,9 @@ demo: install ## train SUS2, SchNet and PaiNN on the same alloys and compare the
 
 test: install ## the whole test suite, two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+test-external: install ## models of other packages, in two environments of their own (.nox/)
+	$(BIN)/nox
 
 lint: install ## ruff, mypy --strict, import order
 	$(BIN)/ruff check .

@@ -14,7 +14,10 @@ from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potentia
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
 CHECKPOINT_KEY = "potential"
 MTP_SUFFIXES = (".mtp", ".almtp")
-OTHER_FORMATS: tuple[str, ...] = ("sus2bench.models.nep.file",)
+OTHER_FORMATS: tuple[str, ...] = (
+    "sus2bench.models.nep.file",
+    "sus2bench.models.external.mace_file",
+)
 """Modules that read files of other programs, asked in turn; each is a `FileFormat`."""
 
 
