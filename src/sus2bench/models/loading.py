@@ -17,6 +17,7 @@ MTP_SUFFIXES = (".mtp", ".almtp")
 OTHER_FORMATS: tuple[str, ...] = (
     "sus2bench.models.nep.file",
     "sus2bench.models.external.mace_file",
+    "sus2bench.models.external.nequip_file",
 )
 """Modules that read files of other programs, asked in turn; each is a `FileFormat`."""
 
