@@ -13,7 +13,7 @@ from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potentia
 
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
 CHECKPOINT_KEY = "potential"
-OTHER_FORMATS: tuple[str, ...] = ()
+OTHER_FORMATS: tuple[str, ...] = ("sus2bench.models.external.sevennet_file",)
 """Modules that read files of other programs, asked in turn; each is a `FileFormat`."""
 
 
