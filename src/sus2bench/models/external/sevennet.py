@@ -137,7 +137,7 @@ class SevenNet(SiteEnergyModel):
         self.register_buffer("species_scale", torch.ones(len(self.species), dtype=torch.float64))
 
     def _build(self) -> Any:
-        """sevenn's layers, in float64."""
+        """The layers that sevenn builds, in float64."""
         builder = import_extra("sevenn.model_build", EXTRA)
         with isolated(seed=self._arguments["seed"]), _eager_e3nn():
             network = builder.build_E3_equivariant_model(self.sevenn_config()).double()
