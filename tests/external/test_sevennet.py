@@ -205,7 +205,9 @@ def write_checkpoint(path, **changes):
     import sevenn
     from sevenn.model_build import build_E3_equivariant_model
 
-    model = SevenNet(SPECIES, 4.0, **SMALL | {"seed": 3}, conv_denominator=12.0, is_parity=False)
+    # Three interactions of degree 2 have coupling coefficients among their tensors, in float32.
+    sizes = SMALL | {"channel": 2, "lmax": 2, "num_convolution_layer": 3, "is_parity": False}
+    model = SevenNet(SPECIES, 4.0, conv_denominator=12.0, **sizes)
     config = model.sevenn_config() | {"version": sevenn.__version__} | changes
     with isolated(seed=1, dtype=torch.float32):
         network = build_E3_equivariant_model(config)

@@ -126,7 +126,10 @@ def _doubled(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _fill(model: SevenNet, state: Mapping[str, Tensor], what: str) -> None:
-    """Copies tensors by name; those of an accelerated form have other shapes, as sevenn knows."""
+    """Copies tensors by name, coupling coefficients too: in float64, they are the file's float32.
+
+    sevenn writes the tensors of its accelerated forms in other shapes, but in the same order.
+    """
     own = model.network.state_dict()
     parameters = dict(model.network.named_parameters())
     missing = [name for name, tensor in parameters.items() if tensor.numel() and name not in state]
