@@ -228,7 +228,7 @@ def _constants_to_buffers(module: Any) -> None:
             delattr(module, name)
             module.register_buffer(name, parameter.detach())
     for name, value in list(vars(module).items()):
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) and value.is_floating_point():
             delattr(module, name)
             module.register_buffer(name, value.double(), persistent=False)
 
