@@ -18,6 +18,7 @@ OTHER_FORMATS: tuple[str, ...] = (
     "sus2bench.models.nep.file",
     "sus2bench.models.external.mace_file",
     "sus2bench.models.external.nequip_file",
+    "sus2bench.models.external.sevennet_file",
 )
 """Modules that read files of other programs, asked in turn; each is a `FileFormat`."""
 
