@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import ase
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sus2bench.models.external.isolation import isolated
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.testing import perturb
-from sus2bench.testing.adapter import Native
+from sus2bench.testing.adapter import AdapterTests, Native
 from sus2bench.testing.potentials import predict
 from sus2bench.testing.structures import structures
 from sus2bench.training.budget import Budget
@@ -64,6 +65,14 @@ def native(own, atoms):
         return Native(atoms.get_potential_energy(), atoms.get_forces())
 
 
+def fresh_network(model):
+    """The package's network as it builds it from the same arguments."""
+    import matgl.models
+
+    arguments = {n: v for n, v in model.network._init_args.items() if n != "kwargs"}
+    return getattr(matgl.models, model.package_class)(**arguments)
+
+
 def own_potential(potential):
     """A `Potential` of matgl with our network, E0 and scale."""
     from matgl.apps.pes import Potential as Own
@@ -75,6 +84,25 @@ def own_potential(potential):
             data_std=potential.atomic_energies.scale,
             element_refs=torch.tensor(energies, dtype=torch.float64),
         ).double()
+
+
+def check_native(potential, own=None):
+    """To 1e-8 eV and eV/Å: sums in another order."""
+    own = own or own_potential(potential)
+    for name in AdapterTests.structures_of_calculator:
+        atoms = structures(potential.species)[name]
+        expected, actual = native(own, atoms), predict(potential, atoms)
+        assert float(actual.energy) == pytest.approx(expected.energy, abs=1e-8)
+        np.testing.assert_allclose(actual.forces, expected.forces, rtol=0, atol=1e-8)
+
+
+def crossing(potential, distances):
+    """Energies and forces while one of four atoms leaves another, at these distances in Å."""
+    triangle = [(0.0, 0.0, 0.0), (1.1, 1.9, 0.3), (0.4, -1.2, 2.1)]
+    symbols = [SPECIES[0], SPECIES[1], SPECIES[0], SPECIES[1]]
+    frames = [ase.Atoms(symbols, positions=[*triangle, (d, 0.0, 0.0)]) for d in distances]
+    prediction = predict(potential, *frames)
+    return prediction.energy, prediction.forces.view(len(distances), -1)
 
 
 def graph_of(model, atoms):

@@ -36,9 +36,10 @@ def test_optimizers_and_schedules(name):
     cfg = compose("optimizer", name)
     groups = parameter_groups(make_potential(torch.float32))
     optimizer = instantiate(cfg.algorithm, _convert_="all")(groups)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [1e-6, 0.0]
+    decay = cfg.algorithm.get("weight_decay", 0.0)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [decay, 0.0]
     schedule = instantiate(cfg.schedule, _convert_="all")
-    assert schedule.factor(0.0) == 0.0
+    assert schedule.factor(0.0) == (0.0 if cfg.schedule.warmup else 1.0)
     assert schedule.factor(cfg.schedule.warmup) == pytest.approx(1.0)
 
 

@@ -4,11 +4,13 @@ B. Deng et al., "CHGNet as a pretrained universal neural network potential for c
 atomistic modelling", Nat. Mach. Intell. 5, 1031 (2023), doi 10.1038/s42256-023-00716-3. The network
 is `matgl.models.CHGNet` without its head for magnetic moments; E0 and scale belong to `Potential`.
 
-The paper multiplies radial functions by a polynomial envelope of the distance. matgl (4.1.2 and
-before) puts the value of the radial function in place of the distance into that envelope, which
-therefore does not end at the cutoff. What ends there is the radial function alone, sin(w r / r_c)
-with a slope, as long as w is a multiple of pi; but w is trained, unless `learn_basis` is off.
-So the energy of matgl's CHGNet has a step where a neighbour crosses either cutoff.
+The paper multiplies radial functions by a polynomial envelope of the distance, and so does its
+authors' package chgnet. matgl (4.1.2) puts the value of the radial function in place of the distance
+into that envelope, which therefore does not end at the cutoff. What ends there is the radial
+function alone, sin(w r / r_c) / r with a slope, as long as w is a multiple of pi; but w is trained,
+unless `learn_basis` is off. So the energy of matgl's CHGNet has a step where a neighbour crosses
+either cutoff; without trained frequencies it is the force. Besides, sines of angles are no smooth
+function of positions at straight angles: the force has a step there.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,6 +29,8 @@ from sus2bench.models.external.matgl_graph import (
     edges_from,
 )
 
+SHARED = ("bond", "three_body_bond", "both", None)
+"""The shares of weights that the package knows; it takes any other word for None."""
 SAME = 1e-2
 """Å; two edges between the same two atoms differ by a lattice vector, if they do."""
 
@@ -94,7 +98,7 @@ class CHGNet(MatGLModel):
         "readout_field": "atom_feat",
         "num_site_targets": 0,
     }
-    without_effect = frozenset()
+    without_effect = frozenset({"num_site_targets"})
 
     def __init__(
         self,
@@ -127,6 +131,8 @@ class CHGNet(MatGLModel):
         seed: int = 0,
     ) -> None:
         check_threebody_cutoff(threebody_cutoff, cutoff)
+        _check_name("shared_bond_weights", shared_bond_weights, SHARED)
+        _check_name("normalization", normalization, ("layer", None))
         arguments = {
             "threebody_cutoff": threebody_cutoff,
             "dim_atom_embedding": dim_atom_embedding,
@@ -219,3 +225,8 @@ class CHGNet(MatGLModel):
 def _weights(layer: Any, basis: Tensor) -> Tensor | None:
     """Weights of messages (E, F) by distance, where they are shared by all layers."""
     return None if layer is None else layer(basis)
+
+
+def _check_name(argument: str, value: str | None, known: tuple[str | None, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{argument} is one of {known}, not {value!r}")

@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.external.isolation import import_extra, isolated
 
-EXTRA = "equivariant"
+EXTRA = "matgl"
 
 
 class Edges(NamedTuple):
@@ -57,7 +57,9 @@ class MatGLModel(SiteEnergyModel):
     ) -> None:
         super().__init__(species, cutoff)
         self._arguments = {
-            name: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+            name: list(value)
+            if isinstance(value, Sequence) and not isinstance(value, str)
+            else value
             for name, value in arguments.items()
         }
         self.seed = seed
@@ -134,6 +136,10 @@ def edges_from(atom: Tensor, centre: Tensor, atoms: int) -> tuple[Tensor, Tensor
     first = torch.repeat_interleave(partners)
     place = torch.arange(len(first), device=first.device) - (partners.cumsum(0) - partners)[first]
     return first, begin[atom[first]] + place
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _lengths(vectors: Tensor) -> Tensor:

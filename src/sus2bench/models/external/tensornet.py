@@ -6,9 +6,9 @@ an extensive readout; E0 and scale belong to `Potential`.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sus2bench.models.external.matgl_graph import MatGLModel
@@ -43,10 +43,11 @@ class TensorNet(MatGLModel):
         "is_intensive": False,
         "ntargets": 1,
         "task_type": "regression",
-        "use_warp": False,  # kernels of another package, with which parameters would change names
+        "use_warp": False,  # kernels of another package, where some parameters have other names
     }
     without_effect = frozenset(
         {
+            "use_warp",
             "ntypes_state",
             "dim_state_embedding",
             "dim_state_feats",
@@ -92,7 +93,16 @@ class TensorNet(MatGLModel):
             "equivariance_invariance_group": equivariance_invariance_group,
         }
         super().__init__(species, cutoff, arguments, seed)
+        _centres_to_buffer(self.network.bond_expansion.rbf)
 
     def forward(self, frame: Data) -> Tensor:
         """Site energies (N,), without atomic reference energies."""
         return self.site_energies(self.graph(frame, self.edges(frame)))
+
+
+def _centres_to_buffer(basis: Any) -> None:
+    """The package keeps the fixed centres of Gaussians with the trained parameters."""
+    if isinstance(getattr(basis, "centers", None), nn.Parameter):
+        centres = basis.centers.detach()
+        del basis.centers
+        basis.register_buffer("centers", centres)
