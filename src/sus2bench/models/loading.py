@@ -13,12 +13,15 @@ from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potentia
 
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
 CHECKPOINT_KEY = "potential"
+FOLDER_ENTRY = "model.json"
+"""The file that stands for a folder in which another program saves a potential as several files."""
 MTP_SUFFIXES = (".mtp", ".almtp")
 OTHER_FORMATS: tuple[str, ...] = (
     "sus2bench.models.nep.file",
     "sus2bench.models.external.mace_file",
     "sus2bench.models.external.nequip_file",
     "sus2bench.models.external.sevennet_file",
+    "sus2bench.models.external.matgl_file",
 )
 """Modules that read files of other programs, asked in turn; each is a `FileFormat`."""
 
@@ -47,8 +50,9 @@ def load_potential(
 
     Args:
         path: a file of `save_potential`, a checkpoint of a training run, an `.mtp` file of SUS2,
-            MLIP-2 or MLIP-3 (`.almtp`), or a file of another program (`OTHER_FORMATS`). Some of
-            those are pickles, which can run any code when they are read: only read what you trust.
+            MLIP-2 or MLIP-3 (`.almtp`), a file of another program (`OTHER_FORMATS`), or a folder
+            that holds such a `model.json`. Some of those are pickles, which can run any code when
+            they are read: only read what you trust.
         species: chemical symbols in type order. An `.mtp` file does not hold them, so they must
             be given; for other files they may be, and must then be the file's.
         dtype: floating-point type in which the model computes.
@@ -61,6 +65,8 @@ def load_potential(
         ValueError: an `.mtp` file is malformed or `species` has an unknown symbol.
     """
     path = Path(path)
+    if path.is_dir():
+        path = path / FOLDER_ENTRY
     if not path.is_file():
         raise FileNotFoundError(f"no potential at {path}: the file does not exist")
     if not dtype.is_floating_point:
