@@ -45,22 +45,19 @@ def potential_from_nep(path: str | PathLike[str]) -> Potential:
     nep = read_nep(path)
     energies = _take_energies(nep)
     try:
-        potential = Potential(
-            NEP(
-                nep.species,
-                nep.cutoff,
-                angular_cutoff=nep.angular_cutoff,
-                n_max=nep.n_max,
-                basis_size=nep.basis_size,
-                l_max=nep.l_max,
-                neurons=nep.w1.shape[1],
-            ),
-            energies,
-            zbl=_repulsion(nep),
+        model = NEP(
+            nep.species,
+            nep.cutoff,
+            angular_cutoff=nep.angular_cutoff,
+            n_max=nep.n_max,
+            basis_size=nep.basis_size,
+            l_max=nep.l_max,
+            neurons=nep.w1.shape[1],
         )
+        potential = Potential(model, energies, zbl=_repulsion(nep))
     except ValueError as error:
         raise NEPFormatError(f"{path}: {error}") from error
-    for tensor, values in _tensors(potential, nep):
+    for tensor, values in _tensors(model, nep):
         tensor.data.copy_(torch.tensor(values))
     return potential
 
@@ -157,11 +154,8 @@ def _repulsion(nep: NEPFile) -> NEPRepulsion | None:
     return NEPRepulsion(nep.species, outer, inner=inner, factor=factor)
 
 
-def _tensors(potential: Potential, nep: NEPFile) -> list[tuple[Tensor, Array]]:
-    """Tensors of the potential, and what the file has for them."""
-    model = potential.model
-    if not isinstance(model, NEP):
-        raise TypeError("the tensors of a nep.txt file belong to a NEP")
+def _tensors(model: NEP, nep: NEPFile) -> list[tuple[Tensor, Array]]:
+    """Tensors of the model, and what the file has for them."""
     return [
         (model.networks.w0, nep.w0),
         (model.networks.b0, nep.b0),
