@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from sus2bench.atoms.files import write_atomically
+from sus2bench.models.moment_tensor.mtp_lines import FILE_SUFFIXES, field_names
 from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potential
 
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
 CHECKPOINT_KEY = "potential"
-MTP_SUFFIXES = (".mtp", ".almtp")
 
 
 class PotentialFileError(ValueError):
@@ -46,7 +46,7 @@ def load_potential(
         raise FileNotFoundError(f"no potential at {path}: the file does not exist")
     if not dtype.is_floating_point:
         raise ValueError(f"dtype must be a floating-point type such as torch.float64, not {dtype}")
-    potential = _from_mtp(path, species) if path.suffix in MTP_SUFFIXES else _from_torch(path)
+    potential = _from_mtp(path, species) if path.suffix in FILE_SUFFIXES else _from_torch(path)
     if species is not None and tuple(species) != potential.species:
         raise PotentialFileError(
             f"{path}: the file's species are {', '.join(potential.species)}, in this order, but "
@@ -69,7 +69,6 @@ def save_potential(potential: Potential, path: str | os.PathLike[str]) -> None:
 
 def _from_mtp(path: Path, species: Sequence[str] | None) -> Potential:
     """Reads SUS2 or MTP: the fields of the file say which."""
-    from sus2bench.models.moment_tensor.mtp_lines import field_names
     from sus2bench.models.mtp.conversion import potential_from_mtp as read_mtp
     from sus2bench.models.sus2.conversion import potential_from_mtp as read_sus2
     from sus2bench.models.sus2.mtp_file import OWN_FIELDS
