@@ -9,13 +9,13 @@ from typing import Any, Protocol, cast
 import torch
 
 from sus2bench.atoms.files import write_atomically
+from sus2bench.models.moment_tensor.mtp_lines import FILE_SUFFIXES, field_names
 from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potential
 
 PAYLOAD_FIELDS = ("model", "zbl", "dtype", "state_dict")
 CHECKPOINT_KEY = "potential"
 FOLDER_ENTRY = "model.json"
 """The file that stands for a folder in which another program saves a potential as several files."""
-MTP_SUFFIXES = (".mtp", ".almtp")
 OTHER_FORMATS: tuple[str, ...] = (
     "sus2bench.models.nep.file",
     "sus2bench.models.external.mace_file",
@@ -93,7 +93,7 @@ def save_potential(potential: Potential, path: str | os.PathLike[str]) -> None:
 
 
 def _read(path: Path, species: Sequence[str] | None) -> Potential:
-    if path.suffix in MTP_SUFFIXES:
+    if path.suffix in FILE_SUFFIXES:
         return _from_mtp(path, species)
     for name in OTHER_FORMATS:
         file_format = cast(FileFormat, importlib.import_module(name))
@@ -104,7 +104,6 @@ def _read(path: Path, species: Sequence[str] | None) -> Potential:
 
 def _from_mtp(path: Path, species: Sequence[str] | None) -> Potential:
     """Reads SUS2 or MTP: the fields of the file say which."""
-    from sus2bench.models.moment_tensor.mtp_lines import field_names
     from sus2bench.models.mtp.conversion import potential_from_mtp as read_mtp
     from sus2bench.models.sus2.conversion import potential_from_mtp as read_sus2
     from sus2bench.models.sus2.mtp_file import OWN_FIELDS

@@ -5,43 +5,59 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from sus2bench.models.moment_tensor.contraction_table import compositions, evaluate
-from sus2bench.models.mtp.levels import level_table
+from sus2bench.models.mtp.levels import level_graphs, level_table
 
-# alpha_scalar_moments, radial_funcs_count, alpha_index_basic_count, alpha_moments_count and
-# alpha_index_times_count of MLIP-2's untrained files.
-PUBLISHED = {
-    2: (1, 1, 1, 1, 0),
-    4: (2, 1, 1, 2, 1),
-    6: (5, 2, 5, 8, 5),
-    8: (9, 2, 11, 18, 14),
-    10: (16, 3, 25, 41, 42),
-    12: (29, 3, 46, 84, 117),
-    14: (52, 4, 81, 174, 348),
-    16: (92, 4, 130, 350, 969),
-    18: (163, 5, 201, 718, 2634),
-    20: (288, 5, 295, 1352, 6349),
-    22: (500, 6, 421, 2621, 15431),
-    24: (864, 6, 581, 4991, 36170),
-    26: (1464, 6, 706, 9396, 82520),
+# alpha_scalar_moments, radial_funcs_count and alpha_index_basic_count of MLIP-2's untrained files.
+SIZES = {
+    2: (1, 1, 1),
+    4: (2, 1, 1),
+    6: (5, 2, 5),
+    8: (9, 2, 11),
+    10: (16, 3, 25),
+    12: (29, 3, 46),
+    14: (52, 4, 81),
+    16: (92, 4, 130),
+    18: (163, 5, 201),
+    20: (288, 5, 295),
+    22: (500, 6, 421),
+    24: (864, 6, 581),
+    26: (1464, 6, 706),
 }
-FAST = [level for level in PUBLISHED if level <= 20]
-SLOW = [pytest.param(level, marks=pytest.mark.slow) for level in PUBLISHED if level > 20]
+# alpha_moments_count and alpha_index_times_count of the same files.
+PRODUCTS = {
+    2: (1, 0),
+    6: (8, 5),
+    8: (18, 14),
+    10: (41, 42),
+    12: (84, 117),
+    14: (174, 348),
+    16: (350, 969),
+    18: (718, 2634),
+    20: (1352, 6349),
+}
 
 
-@pytest.mark.parametrize("level", [*FAST, *SLOW])
-def test_a_level_has_the_published_size_and_no_more_products(level):
+@pytest.mark.parametrize("level", SIZES)
+def test_a_level_has_the_published_size(level):
+    graphs = level_graphs(level)
+    used = {factor for graph in graphs for factor in graph.factors}
+    functions = {factor.channel for factor in used}
+    components = sum(len(compositions(factor.rank)) for factor in used)
+    assert (len(graphs), len(functions), components) == SIZES[level]
+    assert functions == set(range(len(functions)))
+
+
+def test_the_highest_level_has_the_published_number_of_scalars():
+    assert len(level_graphs(28)) == 2445
+
+
+@pytest.mark.parametrize("level", PRODUCTS)
+def test_a_table_has_no_more_moments_and_products_than_the_published_one(level):
     table = level_table(level)
-    scalars, functions, basic, moments, products = PUBLISHED[level]
-    assert table.scalar_count == scalars
-    assert 1 + max(moment.mu for moment in table.basic) == functions
-    assert len(table.basic) == basic
+    moments, products = PRODUCTS[level]
+    assert (table.scalar_count, len(table.basic)) == (SIZES[level][0], SIZES[level][2])
     assert table.moment_count <= moments
     assert len(table.times) <= products
-
-
-@pytest.mark.slow
-def test_the_highest_level_has_the_published_number_of_scalars():
-    assert level_table(28).scalar_count == 2445
 
 
 def test_scalars_of_level_10_are_these_contractions_in_this_order():

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from sus2bench.models.moment_tensor.contraction_table import ContractionError
 
+FILE_SUFFIXES = (".mtp", ".almtp")
+
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _HEADING = re.compile(r"[0-9]{1,9}-[0-9]{1,9}")

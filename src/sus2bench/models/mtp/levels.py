@@ -30,7 +30,20 @@ def level_table(level: int) -> ContractionTable:
     """All contractions up to a level, in the order of MLIP-2's file of that level.
 
     Scalars and basic moments are those of the file, in its order; the products that lead to the
-    scalars are fewer. Level 16 takes 0.1 s, level 22 two seconds, level 28 half a minute.
+    scalars are fewer. Level 16 takes a tenth of a second, level 28 half a minute or more.
+
+    Raises:
+        ValueError: there is no such level.
+    """
+    graphs = level_graphs(level)
+    used = {(factor.channel, factor.rank) for graph in graphs for factor in graph.factors}
+    basic = [BasicMoment(mu, *e) for mu, rank in sorted(used) for e in compositions(rank)]
+    scalars = [graph.connected_parts() for graph in graphs]
+    return table_of(scalars, basic, lambda factor: factor.channel)
+
+
+def level_graphs(level: int) -> list[Graph]:
+    """The scalars of a level, in order, as graphs; a factor's channel is its mu.
 
     Raises:
         ValueError: there is no such level.
@@ -45,10 +58,7 @@ def level_table(level: int) -> ContractionTable:
         for factors in _factors(level, count)
         for graph in all_graphs(tuple(sorted(factors)))
     ]
-    used = {(factor.channel, factor.rank) for graph in graphs for factor in graph.factors}
-    basic = [BasicMoment(mu, *e) for mu, rank in sorted(used) for e in compositions(rank)]
-    scalars = [graph.connected_parts() for graph in sorted(graphs, key=_place)]
-    return table_of(scalars, basic, lambda factor: factor.channel)
+    return sorted(graphs, key=_place)
 
 
 def moment_level(factor: Factor) -> int:

@@ -28,7 +28,6 @@ from sus2bench.models.moment_tensor.mtp_table import (
 )
 
 __all__ = [
-    "FILE_SUFFIXES",
     "MLIPFile",
     "MTPFormatError",
     "format_mlip",
@@ -40,7 +39,6 @@ __all__ = [
 VERSION = "1.1.0"
 DEFAULT_NAME = "MTP1m"
 RADIAL_BASIS_TYPES = ("RBChebyshev",)
-FILE_SUFFIXES = (".mtp", ".almtp")
 
 _COEFFICIENTS = ("radial_coeffs", "species_coeffs", "moment_coeffs")
 # The three numbers of the radial basis have other names in files with a second, magnetic basis,

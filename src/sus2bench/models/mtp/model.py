@@ -8,9 +8,10 @@ import torch
 
 from sus2bench.models.moment_tensor.base import MomentTensorModel, parameter_counts
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, plain_table
+from sus2bench.models.moment_tensor.mtp_lines import FILE_SUFFIXES
 from sus2bench.models.moment_tensor.readout import Readout
 from sus2bench.models.mtp.levels import level_table
-from sus2bench.models.mtp.mlip_file import FILE_SUFFIXES, table_from_file
+from sus2bench.models.mtp.mlip_file import table_from_file
 from sus2bench.models.mtp.radial import PairRadial
 
 
