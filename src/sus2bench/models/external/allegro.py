@@ -91,7 +91,7 @@ class Allegro(BuiltNetwork):
         polynomial_cutoff_p: int = 6,
         seed: int = 0,
     ) -> None:
-        arguments = {
+        arguments: dict[str, Any] = {
             "l_max": l_max,
             "parity": parity,
             "num_layers": num_layers,

@@ -70,7 +70,7 @@ class NequIP(BuiltNetwork):
         polynomial_cutoff_p: int = 6,
         seed: int = 0,
     ) -> None:
-        arguments = {
+        arguments: dict[str, Any] = {
             "num_layers": num_layers,
             "l_max": l_max,
             "parity": parity,

@@ -90,7 +90,9 @@ class BuiltNetwork(NequIPNetwork):
         super().__init__(species, cutoff)
         self._arguments = dict(arguments)
         self.neighbours = _Neighbours()
-        self.register_load_state_dict_post_hook(_hand_over_neighbours)
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            _hand_over_neighbours
+        )
         with nequip_state(seed=self._arguments["seed"]):
             self.network = energy_layers(self.native(do_derivatives=False))
 
@@ -176,7 +178,7 @@ def nequip_state(seed: int | None = None) -> Iterator[None]:
     Args:
         seed: of all random numbers in the block.
     """
-    state = import_extra("nequip.utils.global_state", EXTRA)
+    state: Any = import_extra("nequip.utils.global_state", EXTRA)
     e3nn = import_extra("e3nn", EXTRA)
     with isolated(seed=seed):
         # Scales and shifts, whose absence nequip warns of, are added by `Potential`.
