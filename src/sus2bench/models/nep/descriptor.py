@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from sus2bench.models.layers import cosine_cutoff
-from sus2bench.models.sus2.moments import pad_neighbours
+from sus2bench.models.moment_tensor.moments import pad_neighbours
 
 INITIAL_RANGE = 0.5
 """Initial parameters are uniform in +-0.5, as GPUMD's search starts (`main_nep/snes.cu`)."""
