@@ -30,7 +30,7 @@ INITIAL_RANGE = 0.5
 """Initial parameters are uniform in +-0.5, as GPUMD's search starts (`main_nep/snes.cu`)."""
 
 FIVE_BODY = 7.0 / 15.0
-"""1/3 + 2/15: the two ways to couple four vectors to a scalar, each with its 3j symbols."""
+"""1/3 + 2/15: four vectors coupled in pairs to l = 0 and to l = 2, and these to a scalar."""
 
 FOUR_BODY = -36.0 * math.sqrt(2.0 / 35.0) * (5.0 / (16.0 * math.pi)) ** 1.5
 """Factor of the trace of Q^3. Where A_n20 alone is not zero, Q is diag(-1/2, -1/2, 1) Q_zz, and the
