@@ -79,7 +79,7 @@ def test_triples_are_those_of_the_package():
         edges = model.edges(graph_of(model, atoms))
         ours = model._triples(edges, len(atoms))
         own = create_line_graph(
-            edges.index, edges.lengths, edges.vectors, None, len(atoms), model.threebody_cutoff
+            edges.ends, edges.lengths, edges.vectors, None, len(atoms), model.threebody_cutoff
         )
         for name in ours:
             assert torch.equal(ours[name].long(), own[name].long()), name

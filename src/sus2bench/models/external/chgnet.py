@@ -5,12 +5,12 @@ atomistic modelling", Nat. Mach. Intell. 5, 1031 (2023), doi 10.1038/s42256-023-
 is `matgl.models.CHGNet` without its head for magnetic moments; E0 and scale belong to `Potential`.
 
 The paper multiplies radial functions by a polynomial envelope of the distance, and so does its
-authors' package chgnet. matgl (4.1.2) puts the value of the radial function in place of the distance
-into that envelope, which therefore does not end at the cutoff. What ends there is the radial
-function alone, sin(w r / r_c) / r with a slope, as long as w is a multiple of pi; but w is trained,
-unless `learn_basis` is off. So the energy of matgl's CHGNet has a step where a neighbour crosses
-either cutoff; without trained frequencies it is the force. Besides, sines of angles are no smooth
-function of positions at straight angles: the force has a step there.
+authors' package chgnet. matgl (4.1.2) puts the value of the radial function in place of the
+distance into that envelope, which therefore does not end at the cutoff. What ends there is the
+radial function alone, sin(w r / r_c) / r with a slope, as long as w is a multiple of pi; but w is
+trained, unless `learn_basis` is off. So the energy of matgl's CHGNet has a step where a neighbour
+crosses either cutoff; without trained frequencies it is the force. Besides, sines of angles are no
+smooth function of positions at straight angles: the force has a step there.
 """
 
 from collections.abc import Callable, Sequence
@@ -188,7 +188,7 @@ class CHGNet(MatGLModel):
             short_weights = _weights(network.threebody_bond_weights, short)
             angles = network.angle_embedding(network.angle_expansion(graph.theta))
         for number, layer in enumerate(network.atom_graph_layers):
-            atoms, bonds, _ = layer(edges.index, atoms, bonds, basis, None, None, *weights)
+            atoms, bonds, _ = layer(edges.ends, atoms, bonds, basis, None, None, *weights)
             if graph is not None and number < len(network.bond_graph_layers):
                 bonds, angles = network.bond_graph_layers[number](
                     graph.pairs,
@@ -212,7 +212,7 @@ class CHGNet(MatGLModel):
     def _bond_graph(self, edges: Edges, atoms: int) -> _BondGraph:
         """All pairs of short bonds k -> i -> j but those that return to the same image of k."""
         bonds = (edges.lengths.detach() <= self.threebody_cutoff).nonzero().squeeze(1)
-        centre, neighbour = edges.index[:, bonds]
+        centre, neighbour = edges.ends[:, bonds]
         vectors = edges.vectors[bonds]
         pairs = torch.stack(edges_from(neighbour, centre, atoms))
         there, back = pairs

@@ -102,7 +102,7 @@ class M3GNet(MatGLModel):
         """Pairs of different bonds of one atom, in the form of matgl's line graph."""
         lengths = edges.lengths.detach()
         kept = (lengths <= self.threebody_cutoff).nonzero().squeeze(1)
-        centre = edges.index[0][kept]
+        centre = edges.ends[0][kept]
         first, second = edges_from(centre, centre, atoms)
         pairs = kept[torch.stack([first, second])[:, first != second]]
         return {

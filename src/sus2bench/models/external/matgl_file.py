@@ -163,8 +163,9 @@ def _adapter(path: Path, network: _Network) -> type[MatGLModel]:
         )
     differences = [_differences(kind, network.arguments) for kind in known]
     if all(differences):
+        fewest = min(differences, key=lambda names: len(names))
         raise PotentialFileError(
-            f"{path}: this {network.kind} has {', '.join(min(differences, key=len))}, which "
+            f"{path}: this {network.kind} has {', '.join(fewest)}, which "
             f"{known[0].__module__}.{known[0].__name__} cannot have; use it with matgl itself"
         )
     return known[next(n for n, different in enumerate(differences) if not different)]

@@ -24,7 +24,7 @@ class Edges(NamedTuple):
     """(E, 3) Å, from the centre to the neighbour, with their gradient."""
     lengths: Tensor
     """(E,) Å."""
-    index: Tensor
+    ends: Tensor
     """(2, E) in matgl's order: centres, which are sorted, and neighbours."""
 
 
@@ -87,7 +87,7 @@ class MatGLModel(SiteEnergyModel):
         return SimpleNamespace(
             node_type=types,
             pos=edges.vectors.new_zeros(len(types), 3),
-            edge_index=edges.index,
+            edge_index=edges.ends,
             pbc_offshift=edges.vectors,
             batch=torch.arange(len(types), device=types.device),
             num_graphs=len(types),
@@ -144,4 +144,5 @@ def _plain(value: Any) -> Any:
 
 def _lengths(vectors: Tensor) -> Tensor:
     """As matgl computes them: the three-body cutoff must find the same edges there and here."""
-    return torch.norm(vectors, dim=1)
+    lengths: Tensor = torch.norm(vectors, dim=1)
+    return lengths
