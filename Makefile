@@ -23,6 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs,tensorboard,wandb]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[truth]' \
+		|| echo 'calorine needs a C++ compiler: without it the tests of NEP against GPUMD are skipped'
 	touch $@
 
 demo: install ## train SUS2, SchNet and PaiNN on the same alloys and compare them (about 4 minutes)

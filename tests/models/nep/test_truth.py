@@ -11,7 +11,7 @@ from sus2bench.testing import perturb
 from sus2bench.testing.structures import random_atoms
 
 calculators = pytest.importorskip(
-    "calorine.calculators", reason="calorine, which is in the extra 'dev', is not installed"
+    "calorine.calculators", reason="calorine, which is in the extra 'truth', is not installed"
 )
 
 TOLERANCE = 1e-11
