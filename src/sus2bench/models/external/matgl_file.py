@@ -73,7 +73,8 @@ def read_potential(path: Path, species: Sequence[str] | None = None) -> Potentia
             something in the energy that is no sum over atoms.
     """
     description = json.loads(path.read_text(encoding="utf-8"))
-    import_extra("matgl", EXTRA)  # also tells PyTorch which types of NumPy such archives may hold
+    # This also tells PyTorch, for good, which types of NumPy such archives may hold.
+    import_extra("matgl.models", EXTRA)
     arguments, state = _archive(path.with_name(ARGUMENTS)), _archive(path.with_name(STATE))
     if description["@class"] != "Potential":
         version = description.get("@model_version", 0)
