@@ -73,6 +73,12 @@ class TestFrozenSUS2(ContractTests):
         return perturb(Potential(FrozenRadial(SPECIES, 4.0, model=inner), ENERGIES).to(dtype))
 
 
+class TestFrozenMTP(ContractTests):
+    def build(self, dtype):
+        inner = {"_target_": "sus2bench.models.mtp.MTP", "level": 8, "seed": 3}
+        return perturb(Potential(FrozenRadial(SPECIES, 4.0, model=inner), ENERGIES).to(dtype))
+
+
 class TestComposition(ContractTests):
     def build(self, dtype):
         return perturb(Potential(Composition(SPECIES, 4.0), ENERGIES).to(dtype))
