@@ -36,6 +36,8 @@ def import_extra(module: str, extra: str) -> ModuleType:
     """
     try:
         with isolated():
+            # Of accelerators that are not there, and of old features that a package uses.
+            warnings.simplefilter("ignore")
             return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(
