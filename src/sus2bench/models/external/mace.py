@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
+from sus2bench.models.external.edges import edges_within, mean_neighbours
 from sus2bench.models.external.isolation import import_extra, isolated
 from sus2bench.models.float64 import Float64Module
 
@@ -62,13 +63,9 @@ class MACENetwork(SiteEnergyModel):
 
     def scale_to_data(self, batches: Iterable[Data]) -> dict[str, float]:
         """Takes the average number of neighbours of those atoms that have any, as mace does."""
-        pairs = atoms = 0
-        for batch in batches:
-            centres = batch.edge_index[1][_inside(batch.edge_vectors, self.cutoff)]
-            pairs += len(centres)
-            atoms += len(torch.unique(centres))
-        if atoms:
-            self.set_avg_num_neighbors(pairs / atoms)
+        average = mean_neighbours(batches, self.cutoff, lone_atoms=False)
+        if average is not None:
+            self.set_avg_num_neighbors(average)
         return {"avg_num_neighbors": float(self.neighbours.average)}
 
     def forward(self, frame: Data) -> Tensor:
@@ -77,15 +74,14 @@ class MACENetwork(SiteEnergyModel):
         The package forms edge vectors from positions and shifts, from the neighbour to the centre:
         with all positions at zero the shifts alone are the vectors, and carry the gradient.
         """
-        inside = _inside(frame.edge_vectors, self.cutoff)
-        vectors = frame.edge_vectors[inside]
+        vectors, edge_index = edges_within(frame, self.cutoff)
         types = self.types(frame.atomic_numbers)
         atoms = len(types)
         graph = {
             "positions": vectors.new_zeros(atoms, 3),
             "shifts": -vectors,
             "cell": vectors.new_zeros(3, 3),
-            "edge_index": frame.edge_index[:, inside],
+            "edge_index": edge_index,
             "node_attrs": nn.functional.one_hot(types, len(self.species)).to(vectors.dtype),
             "batch": torch.zeros_like(types),
             "ptr": types.new_tensor([0, atoms]),
@@ -222,12 +218,6 @@ def _choices(mace: ModuleType) -> dict[str, Iterable[str]]:
         "interaction": mace.interaction_classes,
         "interaction_first": mace.interaction_classes,
     }
-
-
-def _inside(vectors: Tensor, cutoff: float) -> Tensor:
-    """Which edges (E,) are shorter than the cutoff."""
-    inside: Tensor = torch.linalg.vector_norm(vectors.detach(), dim=-1) < cutoff
-    return inside
 
 
 def _hand_over_neighbours(model: Any, *_: object) -> None:

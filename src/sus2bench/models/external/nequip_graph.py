@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
+from sus2bench.models.external.edges import edges_within, mean_neighbours
 from sus2bench.models.external.isolation import import_extra, isolated
 from sus2bench.models.float64 import Float64Module
 
@@ -35,12 +36,9 @@ class NequIPNetwork(SiteEnergyModel):
 
     def forward(self, frame: Data) -> Tensor:
         """Site energies (N,) in float64, without atomic reference energies."""
-        vectors, edges = frame.edge_vectors, frame.edge_index.flip(0)
-        near = vectors.detach().square().sum(-1) < self.cutoff**2
-        if not bool(near.all()):
-            vectors, edges = vectors[near], edges[:, near]
+        vectors, edge_index = edges_within(frame, self.cutoff)
         graph = {
-            "edge_index": edges,
+            "edge_index": edge_index.flip(0),
             "edge_vectors": vectors,
             "atom_types": self.types(frame.atomic_numbers),
         }
@@ -126,13 +124,9 @@ class BuiltNetwork(NequIPNetwork):
 
     def scale_to_data(self, batches: Iterable[Data]) -> dict[str, float]:
         """Takes the mean number of neighbours of all atoms within the cutoff."""
-        pairs = atoms = 0
-        for batch in batches:
-            lengths = torch.linalg.vector_norm(batch.edge_vectors, dim=-1)
-            pairs += int((lengths < self.cutoff).sum())
-            atoms += len(batch.atomic_numbers)
-        if pairs:
-            self.set_avg_num_neighbors(pairs / atoms)
+        average = mean_neighbours(batches, self.cutoff)
+        if average is not None:
+            self.set_avg_num_neighbors(average)
         return {"avg_num_neighbors": float(self.neighbours.average)}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:

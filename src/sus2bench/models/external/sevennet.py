@@ -20,6 +20,7 @@ from torch.nn.functional import one_hot
 from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
+from sus2bench.models.external.edges import edges_within, mean_neighbours
 from sus2bench.models.external.isolation import import_extra, isolated
 
 EXTRA = "equivariant"
@@ -169,17 +170,13 @@ class SevenNet(SiteEnergyModel):
 
     def forward(self, frame: Data) -> Tensor:
         """Site energies (N,), without atomic reference energies."""
-        vectors, edges = frame.edge_vectors, frame.edge_index.flip(0)
-        # The polynomial envelope grows again beyond the cutoff.
-        near = vectors.detach().square().sum(-1) < self.cutoff**2
-        if not bool(near.all()):
-            vectors, edges = vectors[near], edges[:, near]
+        vectors, edge_index = edges_within(frame, self.cutoff)
         types = self.types(frame.atomic_numbers)
         elements = one_hot(types, len(self.species)).to(vectors.dtype)
         data = {
             "x": elements,
             "node_attr": elements,
-            "edge_index": edges,
+            "edge_index": edge_index.flip(0),
             "edge_vec": vectors,
         }
         site: Tensor = self.network(data)["scaled_atomic_energy"].squeeze(-1)
@@ -193,12 +190,7 @@ class SevenNet(SiteEnergyModel):
         power = MEANS.get(str(self._arguments["conv_denominator"]))
         if power is None:
             return {}
-        edges = atoms = 0
-        for batch in batches:
-            lengths = torch.linalg.vector_norm(batch.edge_vectors, dim=-1)
-            edges += int((lengths < self.cutoff).sum())
-            atoms += len(batch.atomic_numbers)
-        neighbours = edges / atoms if edges else 1.0
+        neighbours = mean_neighbours(batches, self.cutoff) or 1.0
         for module in self.network.modules():
             if hasattr(module, "denominator"):
                 module.denominator.data.fill_(neighbours**power)
