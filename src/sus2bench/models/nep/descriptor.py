@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from sus2bench.models.layers import cosine_cutoff
+from sus2bench.models.moment_tensor.chebyshev import chebyshev
 from sus2bench.models.moment_tensor.moments import pad_neighbours
 
 INITIAL_RANGE = 0.5
@@ -73,11 +74,9 @@ class RadialFunctions(nn.Module):
         """f_k of distances (...) in Å, (..., basis_size + 1); zero beyond the cutoff."""
         reduced = distance.clamp(max=self.cutoff) / self.cutoff - 1.0
         x = 2.0 * reduced.square() - 1.0
-        chebyshev = [torch.ones_like(x), x][: self.coefficients.shape[2]]
-        for _ in range(self.coefficients.shape[2] - 2):
-            chebyshev.append(2.0 * x * chebyshev[-1] - chebyshev[-2])
+        polynomials = chebyshev(x, torch.ones_like(x), self.coefficients.shape[2])
         half_envelope = 0.5 * cosine_cutoff(distance, self.cutoff)
-        return (torch.stack(chebyshev, dim=-1) + 1.0) * half_envelope.unsqueeze(-1)
+        return (torch.stack(polynomials, dim=-1) + 1.0) * half_envelope.unsqueeze(-1)
 
     def of_pairs(self, distance: Tensor, centre: Tensor, neighbour: Tensor) -> Tensor:
         """g_n (..., n_max + 1) of distances (...) between atoms of given types (...)."""
