@@ -1,5 +1,6 @@
 """Forms of a potential: each predicts the same, or is left out with its reason."""
 
+import copy
 import logging
 import shutil
 
@@ -10,6 +11,7 @@ import torch
 from sus2bench.atoms.frame import collate
 from sus2bench.benchmark import inference, speed
 from sus2bench.models.composition import Composition
+from sus2bench.models.external.edges import edges_within
 from sus2bench.models.painn import PaiNN
 from sus2bench.models.potential import Potential
 from sus2bench.models.schnet import SchNet
@@ -20,8 +22,21 @@ from sus2bench.testing.potentials import check_close
 from sus2bench.testing.state import process_state
 
 SPECIES = ["Al", "Cu"]
+
+
+class Choosy(SchNet):
+    """Leaves out edges by their length, as adapters do: here all but the nearest neighbours."""
+
+    def forward(self, frame):
+        near = copy.copy(frame)
+        near.edge_vectors, near.edge_index = edges_within(frame, 3.5)
+        assert near.edge_index.shape[1] < frame.edge_index.shape[1]
+        return super().forward(near)
+
+
 MODELS = {
     "schnet": lambda: SchNet(SPECIES, 4.0, features=8, interactions=1, gaussians=6),
+    "choosy": lambda: Choosy(SPECIES, 4.0, features=8, interactions=1, gaussians=6),
     "painn": lambda: PaiNN(SPECIES, 4.0, features=8, interactions=1, bessels=6),
     "sus2": lambda: SUS2(SPECIES, 4.0, channels=1, radial_basis_size=4),
 }
@@ -81,7 +96,7 @@ def compilers():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not compilers(), reason="compilation needs g++ or clang++")
-@pytest.mark.parametrize("model", ["schnet", "sus2"])
+@pytest.mark.parametrize("model", ["schnet", "choosy", "sus2"])
 def test_compiled_form_predicts_the_same_and_leaves_the_process_as_it_was(model, frames):
     from torch import _dynamo, _inductor
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DynamicOutputShapeException
+from torch.fx import GraphModule
 from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import edge_vectors, frame_of_atom
@@ -90,6 +92,8 @@ def as_it_is(potential: Potential) -> Predict:
 def compiled(potential: Potential, batch: Data) -> Predict:
     """Energies and forces by a function that TorchInductor has compiled for one graph.
 
+    Of a model that leaves out edges by their length, those stay left out that are so in the batch.
+
     Args:
         potential: copied, so that later changes of its parameters have no effect.
         batch: gives the graph; the number of threads is that of torch now.
@@ -112,8 +116,12 @@ def compiled(potential: Potential, batch: Data) -> Predict:
 
     vectors = edge_vectors(batch).to(frozen.dtype)
     with _compiler() as inductor, torch.no_grad():
-        function = inductor(trace(energies_and_gradient, vectors), [vectors])
-        function(vectors)  # what is made at the first call is made in here
+        try:
+            function = _ready(inductor, trace(energies_and_gradient, vectors), vectors)
+        except (RuntimeError, DynamicOutputShapeException):
+            # It chooses edges by their length, so that the sizes of tensors depend on values.
+            traced = trace(energies_and_gradient, vectors, fixed_comparisons=True)
+            function = _ready(inductor, traced, vectors)
 
     def predict(batch: Data) -> Prediction:
         with torch.no_grad():
@@ -124,6 +132,13 @@ def compiled(potential: Potential, batch: Data) -> Predict:
         return Prediction(energy, forces, None, None, site)
 
     return predict
+
+
+def _ready(inductor: Callable[..., Any], traced: GraphModule, vectors: Tensor) -> Any:
+    """The compiled function, with what is made at its first call."""
+    function = inductor(traced, [vectors])
+    function(vectors)
+    return function
 
 
 @contextmanager

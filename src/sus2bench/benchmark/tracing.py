@@ -14,17 +14,30 @@ from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+COMPARISONS = {
+    torch.ops.aten.lt,
+    torch.ops.aten.le,
+    torch.ops.aten.gt,
+    torch.ops.aten.ge,
+    torch.ops.aten.eq,
+    torch.ops.aten.ne,
+}
 
-def trace(function: Callable[[Tensor], Any], vectors: Tensor) -> GraphModule:
+
+def trace(
+    function: Callable[[Tensor], Any], vectors: Tensor, *, fixed_comparisons: bool = False
+) -> GraphModule:
     """The operations of a function of edge vectors (E, 3), gradients that it takes included.
 
     Args:
         function: of the vectors; whatever else it uses becomes a constant.
         vectors: an example; the function is good for others of its shape.
+        fixed_comparisons: whether comparisons of real numbers come out as for the example: models
+            that leave out edges by their length can be traced in no other way.
     """
 
     def folded(vectors: Tensor) -> Any:
-        with _GraphIsConstant(vectors):
+        with _GraphIsConstant(vectors, fixed_comparisons):
             return function(vectors)
 
     traced: GraphModule = make_fx(folded)(vectors)
@@ -39,16 +52,21 @@ class _GraphIsConstant(TorchDispatchMode):
 
     Args:
         vectors: the input of the trace.
+        fixed_comparisons: whether comparisons belong to the graph.
     """
 
-    def __init__(self, vectors: Tensor) -> None:
+    def __init__(self, vectors: Tensor, fixed_comparisons: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._fixed_comparisons = fixed_comparisons
         # By identity, and kept so that none is taken over by another tensor.
         self._traced = {id(vectors): vectors}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         inputs = _tensors((args, kwargs))
+        if self._fixed_comparisons and func.overloadpacket in COMPARISONS:
+            with disable_proxy_modes_tracing():
+                return func(*args, **kwargs)
         if not any(id(t) in self._traced or t.is_floating_point() for t in inputs):
             with disable_proxy_modes_tracing():
                 result = func(*args, **kwargs)

@@ -16,7 +16,8 @@ def edges_within(frame: Data, cutoff: float) -> tuple[Tensor, Tensor]:
     inside = torch.linalg.vector_norm(frame.edge_vectors.detach(), dim=-1) < cutoff
     if bool(inside.all()):
         return frame.edge_vectors, frame.edge_index
-    return frame.edge_vectors[inside], frame.edge_index[:, inside]
+    chosen = inside.nonzero().squeeze(1)
+    return frame.edge_vectors.index_select(0, chosen), frame.edge_index.index_select(1, chosen)
 
 
 def mean_neighbours(
