@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from sus2bench.figures.style import COLOURS, plain_numbers, style
+from sus2bench.figures.style import COLOURS, MARKERS, plain_numbers, style
 
 _QUANTITIES = (
     ("energy_per_atom_rmse_meV", "energy RMSE (meV/atom)"),
@@ -43,7 +43,12 @@ def pareto(records: Sequence[dict[str, Any]], split: str) -> Figure:
                     linewidth=0.8,
                 )
                 axes.scatter(
-                    point["time"], point[metric], s=area, color=colour, label=point["name"]
+                    point["time"],
+                    point[metric],
+                    s=area,
+                    color=colour,
+                    marker=MARKERS[number // len(COLOURS) % len(MARKERS)],
+                    label=point["name"],
                 )
             axes.set_xscale("log")
             axes.set_yscale("log")

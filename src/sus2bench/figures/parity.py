@@ -13,6 +13,8 @@ from sus2bench.benchmark.accuracy import load_predictions
 from sus2bench.figures.style import COLOURS, style
 
 Array = npt.NDArray[np.float64]
+COLUMNS = 6
+"""Panels side by side; further ones come below."""
 _MANY = 2000  # above this many points a cloud hides itself, and a density is drawn
 
 
@@ -35,16 +37,23 @@ def parity(panels: Mapping[str, Path]) -> Figure:
         ("force", "eV/Å", [_forces(values) for values in tables.values()]),
     )
     with style():
-        figure = Figure(figsize=(2.5 * len(panels) + 0.6, 5.4), layout="constrained")
-        grid = figure.subplots(2, len(panels), squeeze=False, sharex="row", sharey="row")
-        for axes, title in zip(grid[0], tables, strict=True):
-            axes.set_title(title)
-        for axes_of_row, (quantity, unit, values) in zip(grid, rows, strict=True):
+        columns, blocks = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
+        size = (2.5 * columns + 0.6, 5.4 * blocks)
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(2 * blocks, columns, squeeze=False)
+        for row, (quantity, unit, values) in enumerate(rows):
             limits = _limits(values)
-            axes_of_row[0].set_ylabel(f"{quantity}\npredicted ({unit})")
-            for axes, (reference, predicted) in zip(axes_of_row, values, strict=True):
+            for index, (title, pair) in enumerate(zip(tables, values, strict=True)):
+                block, column = divmod(index, COLUMNS)
+                axes = grid[2 * block + row, column]
+                if row == 0:
+                    axes.set_title(title)
+                if column == 0:
+                    axes.set_ylabel(f"{quantity}\npredicted ({unit})")
                 axes.set_xlabel(f"reference ({unit})")
-                _draw(axes, reference, predicted, limits, unit)
+                _draw(axes, *pair, limits, unit)
+            for empty in grid[2 * (blocks - 1) + row, len(panels) - (blocks - 1) * COLUMNS :]:
+                empty.set_axis_off()
     return figure
 
 

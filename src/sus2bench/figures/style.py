@@ -1,5 +1,6 @@
 """The look all figures share, and saving them."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,8 +41,15 @@ def style() -> Iterator[None]:
 
 
 def plain_numbers(axis: Axis) -> None:
-    """Ticks 1, 2, 3, 5, 7, 10, ... on a logarithmic axis, written without powers of ten."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    """Ticks 1, 2, 3, 5, 7, 10, ... on a logarithmic axis, written without powers of ten.
+
+    Call it when all is drawn: over several decades there are fewer of them.
+    """
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    axis.set_major_locator(
+        LogLocator(subs=(1, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,))
+    )
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
 
