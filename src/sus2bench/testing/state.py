@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from sus2bench.models.external.isolation import fusion_strategy
+
 
 def process_state() -> dict[str, Any]:
     """What every model of a process shares, by name; equal values mean that nothing changed."""
-    strategy = torch.jit.set_fusion_strategy([])
-    torch.jit.set_fusion_strategy(strategy)
     return {
         "default dtype": torch.get_default_dtype(),
         "torch random state": tuple(torch.random.get_rng_state().tolist()),
@@ -22,7 +22,7 @@ def process_state() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "matmul precision": torch.get_float32_matmul_precision(),
-        "jit fusion strategy": strategy,
+        "jit fusion strategy": fusion_strategy(),
         "logging": (logging.root.level, list(logging.root.handlers)),
         "environment": dict(os.environ),
     }

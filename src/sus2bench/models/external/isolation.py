@@ -82,14 +82,14 @@ def _state() -> list[tuple[Callable[[], Any], Callable[[Any], Any]]]:
         (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
         (lambda: logging.root.level, logging.root.setLevel),
         (lambda: list(logging.root.handlers), _restore_handlers),
-        (_fusion_strategy, jit._jit_set_fusion_strategy),
+        (fusion_strategy, jit._jit_set_fusion_strategy),
         (jit._jit_texpr_fuser_enabled, jit._jit_set_texpr_fuser_enabled),
         (jit._get_graph_executor_optimize, jit._set_graph_executor_optimize),
     ]
 
 
-def _fusion_strategy() -> list[tuple[str, int]]:
-    """The strategy in use, which torch tells only when it is given another one."""
+def fusion_strategy() -> list[tuple[str, int]]:
+    """TorchScript's strategy of fusion, which torch tells only when it is given another one."""
     # Not by `torch.jit`, which warns that it is going to be removed.
     jit: Any = torch._C
     before: list[tuple[str, int]] = jit._jit_set_fusion_strategy([])

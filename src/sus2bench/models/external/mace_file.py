@@ -20,6 +20,7 @@ from torch import Tensor
 
 from sus2bench.atoms.files import write_atomically
 from sus2bench.atoms.frame import build_frame, edge_vectors
+from sus2bench.models.external.archives import pickle_of
 from sus2bench.models.external.isolation import import_extra, isolated
 from sus2bench.models.external.mace import EXTRA, MACE, MACENetwork
 from sus2bench.models.loading import PotentialFileError
@@ -64,9 +65,7 @@ def recognises(path: Path) -> bool:
         return False
     if not zipfile.is_zipfile(path):
         return path.suffix == ".model"
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        return any(b"mace.modules" in archive.read(name) for name in pickles)
+    return b"mace.modules" in pickle_of(path)
 
 
 def read_potential(path: Path, species: Sequence[str] | None = None) -> Potential:

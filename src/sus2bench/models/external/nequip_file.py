@@ -5,7 +5,6 @@ Shifts of elements become our E0; scales become our energy scale, and what diffe
 stays in the network.
 """
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sus2bench.models.base import atomic_number
+from sus2bench.models.external.archives import pickle_of
 from sus2bench.models.external.isolation import MissingExtraError, import_extra
 from sus2bench.models.external.nequip_graph import (
     EXTRA,
@@ -71,11 +71,9 @@ def recognises(path: Path) -> bool:
     """Whether a file is a package, compiled model or checkpoint of nequip."""
     if path.name.endswith((PACKAGE, *COMPILED)):
         return True
-    if path.suffix != ".ckpt" or not zipfile.is_zipfile(path):
+    if path.suffix != ".ckpt":
         return False
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        content = archive.read(pickles[0]) if pickles else b""
+    content = pickle_of(path)
     return all(mark in content for mark in MARKS)
 
 

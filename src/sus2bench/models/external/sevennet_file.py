@@ -5,7 +5,6 @@ and energy scale; a scale for each element stays in the model, relative to their
 """
 
 import pickle
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor
 
+from sus2bench.models.external.archives import pickle_of
 from sus2bench.models.external.isolation import import_extra, isolated
 from sus2bench.models.external.sevennet import EXTRA, SevenNet
 from sus2bench.models.potential import Potential
@@ -46,11 +46,9 @@ ARGUMENTS = (
 
 def recognises(path: Path) -> bool:
     """Whether a file is a checkpoint of sevenn: `.pth`, with the keys of one."""
-    if path.suffix != ".pth" or not zipfile.is_zipfile(path):
+    if path.suffix != ".pth":
         return False
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        content = archive.read(pickles[0]) if pickles else b""
+    content = pickle_of(path)
     return all(mark in content for mark in MARKS)
 
 
