@@ -10,11 +10,9 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from ase.build import bulk
-from ase.calculators.emt import EMT
-from torch.utils.data import DataLoader
+from emt_data import EMTData
 
-from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.atoms.frame import build_frame, edge_vectors
 from sus2bench.models.external.isolation import isolated
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
@@ -110,37 +108,6 @@ def graph_of(model, atoms):
     frame = build_frame(atoms, model.cutoff)
     frame.edge_vectors = edge_vectors(frame)
     return frame
-
-
-class EMTData(pl.LightningDataModule):
-    """Rattled Cu-Au crystals with energies, forces and stresses of ASE's EMT."""
-
-    test_names = ()
-
-    def __init__(self):
-        super().__init__()
-        rng = np.random.default_rng(0)
-        self.frames = [self._frame(rng, index) for index in range(6)]
-
-    def _frame(self, rng, index):
-        atoms = bulk("Cu", cubic=True)
-        atoms.symbols[rng.random(4) < 0.5] = "Au"
-        atoms.positions += rng.normal(0.0, 0.1, atoms.positions.shape)
-        atoms.calc = EMT()
-        return build_frame(
-            atoms,
-            4.0,
-            energy=atoms.get_potential_energy(),
-            forces=atoms.get_forces(),
-            stress=atoms.get_stress(),
-            frame_index=index,
-        )
-
-    def train_dataloader(self):
-        return DataLoader(self.frames[:4], batch_size=2, collate_fn=collate)
-
-    def val_dataloader(self):
-        return DataLoader(self.frames[4:], batch_size=2, collate_fn=collate)
 
 
 def check_training(model, folder):

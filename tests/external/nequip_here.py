@@ -6,15 +6,12 @@ import subprocess
 import sys
 
 import ase.io
-import numpy as np
 import torch
 import yaml
-from ase.build import bulk
-from ase.calculators.emt import EMT
-from lightning.pytorch import LightningDataModule, Trainer
-from torch.utils.data import DataLoader
+from emt_data import EMTData, emt_structures
+from lightning.pytorch import Trainer
 
-from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.models.external.nequip_graph import nequip_state
 from sus2bench.models.loading import load_potential, save_potential
 from sus2bench.models.potential import Potential
@@ -64,45 +61,9 @@ def trainable(native):
     return sum(p.numel() for p in native.parameters() if p.requires_grad)
 
 
-def emt_structures(count):
-    """Rattled crystals of copper and gold with EMT labels."""
-    generator = np.random.default_rng(0)
-    made = []
-    for index in range(count):
-        atoms = bulk("Cu", cubic=True, a=3.8)
-        atoms.numbers[: index % 4] = 79
-        atoms.positions += generator.normal(scale=0.1, size=(4, 3))
-        atoms.calc = EMT()
-        atoms.get_forces(), atoms.get_stress()
-        made.append(atoms)
-    return made
-
-
-class Frames(LightningDataModule):
-    test_names = ("test",)
-
-    def __init__(self):
-        super().__init__()
-        self.frames = [
-            build_frame(
-                atoms,
-                4.5,  # longer than the model's cutoff: the edges between must not count
-                energy=atoms.get_potential_energy(),
-                forces=atoms.get_forces(),
-                frame_index=index,
-            )
-            for index, atoms in enumerate(emt_structures(8))
-        ]
-
-    def train_dataloader(self):
-        return DataLoader(self.frames, batch_size=4, collate_fn=collate)
-
-    val_dataloader = train_dataloader
-
-
 def check_training(model, folder):
     """Trains a model of cutoff 4 Å; its file and checkpoint must predict to the bit as it does."""
-    data = Frames()
+    data = EMTData(4.5)  # longer than the model's cutoff: the edges between must not count
     batch = collate(data.frames)
     batch.edge_vectors = edge_vectors(batch)
     within = int((batch.edge_vectors.norm(dim=-1) < 4.0).sum())

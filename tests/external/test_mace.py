@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk
-from ase.calculators.emt import EMT
-from torch.utils.data import DataLoader
+from emt_data import EMTData
 
 from sus2bench.atoms.frame import build_frame, collate
 from sus2bench.models.external.isolation import MissingExtraError, isolated
@@ -268,38 +267,6 @@ class TestBuilding:
         copy = MACE(SPECIES, 3.0, **SIZES)
         copy.load_state_dict(model.to(torch.float32).state_dict())
         assert copy.network.interactions[0].avg_num_neighbors == (4 * 12 + 2) / 6
-
-
-class EMTData(pl.LightningDataModule):
-    """Rattled Cu-Au crystals with energies, forces and stresses of ASE's EMT."""
-
-    test_names = ()
-
-    def __init__(self):
-        super().__init__()
-        self.frames = []
-        rng = np.random.default_rng(0)
-        for index in range(6):
-            atoms = bulk("Cu", cubic=True)
-            atoms.symbols[rng.random(4) < 0.5] = "Au"
-            atoms.positions += rng.normal(0.0, 0.1, atoms.positions.shape)
-            atoms.calc = EMT()
-            self.frames.append(
-                build_frame(
-                    atoms,
-                    4.0,
-                    energy=atoms.get_potential_energy(),
-                    forces=atoms.get_forces(),
-                    stress=atoms.get_stress(),
-                    frame_index=index,
-                )
-            )
-
-    def train_dataloader(self):
-        return DataLoader(self.frames[:4], batch_size=2, collate_fn=collate)
-
-    def val_dataloader(self):
-        return DataLoader(self.frames[4:], batch_size=2, collate_fn=collate)
 
 
 @needs_mace

@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from ase.build import bulk
-from ase.calculators.emt import EMT
-from lightning.pytorch import LightningDataModule, Trainer
-from torch.utils.data import DataLoader
+from emt_data import EMTData, emt_structures
+from lightning.pytorch import Trainer
 
-from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.models.external.isolation import MissingExtraError, isolated
 from sus2bench.models.external.sevennet import SevenNet
 from sus2bench.models.external.sevennet_file import recognises
@@ -133,55 +131,19 @@ class TestSevenNet0(SevenNetContract):
         assert abs(float(energy[0] - energy[1])) > 1e-6
 
 
-def emt_structures(count):
-    """Rattled crystals of copper and gold with EMT labels."""
-    generator = np.random.default_rng(0)
-    made = []
-    for index in range(count):
-        atoms = bulk("Cu", cubic=True, a=3.8)
-        atoms.numbers[: index % 4] = 79
-        atoms.positions += generator.normal(scale=0.1, size=(4, 3))
-        atoms.calc = EMT()
-        atoms.get_forces(), atoms.get_stress()
-        made.append(atoms)
-    return made
-
-
-class Frames(LightningDataModule):
-    test_names = ("test",)
-
-    def __init__(self):
-        super().__init__()
-        self.frames = [
-            build_frame(
-                atoms,
-                4.0,
-                energy=atoms.get_potential_energy(),
-                forces=atoms.get_forces(),
-                frame_index=index,
-            )
-            for index, atoms in enumerate(emt_structures(8))
-        ]
-
-    def train_dataloader(self):
-        return DataLoader(self.frames, batch_size=4, collate_fn=collate)
-
-    val_dataloader = train_dataloader
-
-
 @needs_sevenn
 def test_a_trained_potential_read_from_its_file_and_checkpoint_predicts_the_same(tmp_path):
     model = SevenNet(["Cu", "Au"], 4.0, **SMALL)
     module = PotentialModule(
         Potential(model), PotentialLoss(1.0, 0.1, 0.0), functools.partial(torch.optim.Adam, lr=1e-3)
     )
-    batch = collate(Frames().frames)
+    batch = collate(EMTData().frames)
     batch.edge_vectors = edge_vectors(batch)
     scales = model.scale_to_data([batch])
     assert scales == {"neighbours": batch.edge_index.shape[1] / len(batch.pos)}
     fit(
         module,
-        Frames(),
+        EMTData(),
         Budget(max_steps=6),
         folder=tmp_path,
         trainer=functools.partial(Trainer, accelerator="cpu"),
