@@ -1,7 +1,10 @@
 """Every model of the package keeps the contract."""
 
+import pytest
+
 from sus2bench.models.composition import Composition
 from sus2bench.models.frozen import FrozenRadial
+from sus2bench.models.moment_tensor import cpp
 from sus2bench.models.mtp import MTP
 from sus2bench.models.nep import NEP, NEPRepulsion
 from sus2bench.models.painn import PaiNN
@@ -15,6 +18,16 @@ from sus2bench.testing.structures import structures
 
 SPECIES = ("Cu", "Au", "Al")
 ENERGIES = {"Cu": -3.5, "Au": -3.25, "Al": -3.75}
+
+
+def in_cpp(potential):
+    """The potential with the backend that is compiled; skips where it cannot be."""
+    try:
+        cpp.prepare(potential.model)
+    except cpp.CompilerMissingError as error:
+        pytest.skip(str(error))
+    potential.model.backend = "cpp"
+    return potential
 
 
 class TestSchNet(ContractTests):
@@ -55,6 +68,17 @@ class SUS2Contract(ContractTests):
 
 class TestSUS2(SUS2Contract):
     pass
+
+
+class TestSUS2InCpp(SUS2Contract):
+    def build(self, dtype):
+        return in_cpp(super().build(dtype))
+
+
+class TestSUS2ScalingByRankInCpp(TestSUS2InCpp):
+    scaling_map = "L"
+    radial_basis_type = "RBChebyshev_ss"
+    ranks_and_channels = (3, 2)
 
 
 class TestSUS2ScalingByRank(SUS2Contract):
@@ -118,6 +142,11 @@ class TestMTPOfLevel10(MTPContract):
 
 class TestMTPOfLevel16(MTPContract):
     level = 16
+
+
+class TestMTPOfLevel16InCpp(TestMTPOfLevel16):
+    def build(self, dtype):
+        return in_cpp(super().build(dtype))
 
 
 class NEPContract(ContractTests):

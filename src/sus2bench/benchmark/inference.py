@@ -24,8 +24,9 @@ from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import edge_vectors, frame_of_atom
 from sus2bench.benchmark.tracing import trace
+from sus2bench.models.derivatives import forces_of_edges
 from sus2bench.models.external.isolation import isolated
-from sus2bench.models.potential import Potential, Prediction, forces_of_edges
+from sus2bench.models.potential import Potential, Prediction
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ def compiled(potential: Potential, batch: Data) -> Predict:
         Exception: whatever torch or the compiler has against the model.
     """
     frozen = copy.deepcopy(potential).eval().requires_grad_(False)
+    frozen.model = frozen.model.for_tracing()
     types = frozen.model.types(batch.atomic_numbers)
 
     def energies_and_gradient(vectors: Tensor) -> tuple[Tensor, Tensor]:

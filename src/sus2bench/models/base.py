@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -9,6 +10,8 @@ from ase.data import atomic_numbers as number_of_symbol
 from ase.data import chemical_symbols
 from torch import Tensor, nn
 from torch_geometric.data import Data
+
+from sus2bench.models.derivatives import Derivatives, derivatives, with_edge_vectors
 
 
 def atomic_number(element: str | int) -> int:
@@ -73,12 +76,35 @@ class SiteEnergyModel(nn.Module, ABC):
     def forward(self, frame: Data) -> Tensor:
         """Returns site energies (N,) in eV without atomic reference energies."""
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type in which the model computes."""
+        tensors = chain(self.parameters(), self.buffers())
+        return next(tensor.dtype for tensor in tensors if tensor.is_floating_point())
+
+    def predict(self, frame: Data, *, differentiable: bool, virial: bool) -> Derivatives:
+        """Site energies of a frame or a batch, as `forward`, with forces and virial.
+
+        By automatic differentiation; a model that has derivatives of its own returns those.
+
+        Args:
+            frame: without edge vectors.
+            differentiable: whether the results will be differentiated by the parameters.
+            virial: whether it is wanted.
+        """
+        graph = with_edge_vectors(frame, self.dtype)
+        return derivatives(self, graph, differentiable=differentiable, virial=virial)
+
     def for_inference(self) -> tuple["SiteEnergyModel", str]:
         """The fastest equal model on the device of its parameters, and what makes it fast.
 
         Adapters return their package's accelerated form where what it needs is installed.
         """
         return self, "eager"
+
+    def for_tracing(self) -> "SiteEnergyModel":
+        """An equal model that consists of torch operations only."""
+        return self
 
     @abstractmethod
     def hyperparameters(self) -> dict[str, Any]:

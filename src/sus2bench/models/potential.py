@@ -1,24 +1,17 @@
-"""The potential: site energies of any model to total energy, forces, virial and stress.
+"""The potential: site energies of any model to total energy, forces, virial and stress."""
 
-One autograd pass with respect to the edge vectors g_e = dE/dr_e gives everything (spec section 5):
-forces are sums of g over the edges of an atom, and the strain derivative of the energy is
-W = sum_e g_e (x) r_e, because a homogeneous strain maps every edge vector alike. This equals the
-derivative with respect to positions and a symmetric strain, and is cheaper.
-"""
-
-import copy
 import importlib
 from collections.abc import Mapping
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sus2bench.atoms.frame import edge_vectors, frame_of_atom
+from sus2bench.atoms.frame import frame_of_atom
 from sus2bench.models.atomic_energies import AtomicEnergies
 from sus2bench.models.base import SiteEnergyModel
+from sus2bench.models.derivatives import Derivatives, derivatives, with_edge_vectors
 from sus2bench.models.zbl import ZBL, PairRepulsion
 
 if TYPE_CHECKING:
@@ -80,8 +73,8 @@ class Potential(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type in which the model computes."""
-        tensors = chain(self.model.parameters(), self.model.buffers())
-        return next(tensor.dtype for tensor in tensors if tensor.is_floating_point())
+        dtype: torch.dtype = self.model.dtype
+        return dtype
 
     @property
     def device(self) -> torch.device:
@@ -99,28 +92,39 @@ class Potential(nn.Module):
         """
         types = self._types(frame)
         differentiable = self.training and torch.is_grad_enabled()
-        with torch.set_grad_enabled(differentiable or forces or stress):
-            graph = copy.copy(frame)
-            vectors = edge_vectors(frame).detach().to(self.dtype)
-            graph.edge_vectors = vectors.requires_grad_(forces or stress)
-            batch, frames = frame_of_atom(frame)
-            site = self.atomic_energies(self.model(graph), types)
-            if self.zbl is not None:
-                site = site + self.zbl(graph)
-            energy = site.new_zeros(frames).index_add(0, batch, site)
-            gradient = _edge_gradient(energy, vectors, differentiable) if forces or stress else None
-        if not differentiable:
-            energy, site = energy.detach(), site.detach()
-        if gradient is None:
-            return Prediction(energy, None, None, None, site)
-        virial = _virial(gradient, vectors.detach(), batch[frame.edge_index[1]], frames)
-        return Prediction(
-            energy,
-            forces_of_edges(gradient, frame.edge_index, len(types)) if forces else None,
-            _stress(virial, frame.cell) if stress else None,
-            virial if stress else None,
-            site,
-        )
+        batch, frames = frame_of_atom(frame)
+        with torch.set_grad_enabled(differentiable):
+            if not (forces or stress):
+                site = self._site_energies(frame, types)
+                return Prediction(_sums(site, batch, frames), None, None, None, site)
+            site, force, virial = self._derivatives(frame, types, differentiable, virial=stress)
+            return Prediction(
+                _sums(site, batch, frames),
+                force if forces else None,
+                None if virial is None else _stress(virial, frame.cell),
+                virial,
+                site,
+            )
+
+    def _site_energies(self, frame: Data, types: Tensor) -> Tensor:
+        graph = with_edge_vectors(frame, self.dtype)
+        site: Tensor = self.atomic_energies(self.model(graph), types)
+        return site if self.zbl is None else site + self.zbl(graph)
+
+    def _derivatives(
+        self, frame: Data, types: Tensor, differentiable: bool, *, virial: bool
+    ) -> Derivatives:
+        """Everything in one, with E0, the scale and the repulsion."""
+        found = self.model.predict(frame, differentiable=differentiable, virial=virial)
+        site, forces, total = self.atomic_energies(found.site, types), found.forces, found.virial
+        scale = self.atomic_energies.scale.to(forces.dtype)
+        forces, total = forces * scale, None if total is None else total * scale
+        if self.zbl is not None:
+            graph = with_edge_vectors(frame, self.dtype)
+            short = derivatives(self.zbl, graph, differentiable=differentiable, virial=virial)
+            site, forces = site + short.site, forces + short.forces
+            total = None if total is None or short.virial is None else total + short.virial
+        return Derivatives(site, forces, total)
 
     def _types(self, frame: Data) -> Tensor:
         types = self.model.types(frame.atomic_numbers)
@@ -216,35 +220,9 @@ def _repulsion(plain: Mapping[str, Any] | None) -> PairRepulsion | None:
     return repulsion
 
 
-def _edge_gradient(energy: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:
-    """The gradient of the summed energy with respect to the edge vectors (E, 3)."""
-    if not energy.requires_grad:
-        return torch.zeros_like(vectors)
-    (gradient,) = torch.autograd.grad(
-        energy.sum(), vectors, create_graph=differentiable, materialize_grads=True
-    )
-    return gradient
-
-
-def forces_of_edges(gradient: Tensor, edge_index: Tensor, atoms: int) -> Tensor:
-    """F_i = sum of g over edges centred at i minus sum of g over edges that end at i.
-
-    Args:
-        gradient: g = dE/dr of each edge (E, 3), eV/Å.
-        edge_index: (2, E), row 0 the neighbour, row 1 the centre.
-        atoms: N.
-
-    Returns:
-        (N, 3) eV/Å.
-    """
-    forces = gradient.new_zeros(atoms, 3).index_add(0, edge_index[1], gradient)
-    return forces.index_add(0, edge_index[0], gradient, alpha=-1)
-
-
-def _virial(gradient: Tensor, vectors: Tensor, frame_of_edge: Tensor, frames: int) -> Tensor:
-    """W = sum over edges of g (x) r, (B, 3, 3), eV."""
-    outer = gradient.unsqueeze(2) * vectors.unsqueeze(1)
-    return outer.new_zeros(frames, 3, 3).index_add(0, frame_of_edge, outer)
+def _sums(site: Tensor, batch: Tensor, frames: int) -> Tensor:
+    """Energies of frames (B,) from those of their atoms."""
+    return site.new_zeros(frames).index_add(0, batch, site)
 
 
 def _stress(virial: Tensor, cell: Tensor) -> Tensor:

@@ -1,17 +1,28 @@
 """What every moment tensor potential computes, whatever its radial functions are."""
 
+import copy
+import functools
+import logging
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
+from sus2bench.models.derivatives import Derivatives, from_edge_gradient, with_edge_vectors
 from sus2bench.models.linear import LinearResponse
+from sus2bench.models.moment_tensor import cpp
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
 from sus2bench.models.moment_tensor.linear_response import linear_response
 from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
+from sus2bench.models.moment_tensor.radial import RadialFunctions
 from sus2bench.models.moment_tensor.readout import Readout
+
+logger = logging.getLogger(__name__)
+
+EAGER, CPP = "eager", "cpp"
+BACKENDS = (EAGER, CPP)
 
 
 class MomentTensorModel(SiteEnergyModel):
@@ -25,19 +36,31 @@ class MomentTensorModel(SiteEnergyModel):
         species: chemical symbols in type order.
         cutoff: r_c, Å.
         table: the contractions.
+        backend: what computes: `eager`, plain torch operations, or `cpp`, a kernel that is compiled
+            for the form of the model at its first use. Where there is no compiler, and on
+            accelerators, `cpp` computes as `eager` does.
+
+    Raises:
+        ValueError: there is no such backend.
     """
 
     smoothness = 1
 
-    radial: nn.Module
-    """R_mu: (distance, centre types, neighbour types), all (...), to (mu, ...); 0 beyond r_c."""
+    radial: RadialFunctions
     readout: Readout
 
     def __init__(
-        self, species: Sequence[str | int], cutoff: float, table: ContractionTable
+        self,
+        species: Sequence[str | int],
+        cutoff: float,
+        table: ContractionTable,
+        backend: str = EAGER,
     ) -> None:
         super().__init__(species, cutoff)
+        if backend not in BACKENDS:
+            raise ValueError(f"backend {backend!r} is none of {', '.join(BACKENDS)}")
         self.moments = Moments(table)
+        self.backend = backend
 
     @property
     def table(self) -> ContractionTable:
@@ -46,11 +69,57 @@ class MomentTensorModel(SiteEnergyModel):
 
     def forward(self, frame: Data) -> Tensor:
         """Site energies (N,) in eV without E0, summed in float64 whatever the parameters are."""
+        if self._uses_kernel():
+            return cpp.energies_and_gradient(self, frame)[0]
         types = self.types(frame.atomic_numbers)
         basic = self.basic_moments(frame.edge_vectors, frame.edge_index, types)
         rows = self.moments.products(basic.to(torch.float64))
         site: Tensor = self.readout(rows, self.moments.scalar_rows, types)
         return site
+
+    def predict(self, frame: Data, *, differentiable: bool, virial: bool) -> Derivatives:
+        """See `SiteEnergyModel`; of the backend `cpp` everything comes from one sweep."""
+        if not self._uses_kernel():
+            return super().predict(frame, differentiable=differentiable, virial=virial)
+        if not differentiable:
+            return cpp.predict(self, frame, virial=virial)
+        graph = with_edge_vectors(frame, self.dtype)
+        site, gradient = cpp.energies_and_gradient(self, graph)
+        return from_edge_gradient(site, gradient, graph, virial=virial)
+
+    def _uses_kernel(self) -> bool:
+        """Whether the kernel computes; if it cannot, says why and goes on without it."""
+        if self.backend == CPP and self.readout.coefficients.device.type == "cpu":
+            try:
+                cpp.prepare(self)
+                return True
+            except cpp.CompilerMissingError as error:
+                logger.warning("%s. Going on with backend=eager", error)
+                self.backend = EAGER
+        return False
+
+    @functools.cached_property
+    def kernel_header(self) -> str:
+        """What the kernels of the backend `cpp` are compiled for, as text of C++."""
+        weighted = self.readout.species_weight is not None
+        return cpp.form_header(self.table, self.radial.kernel_form(), weighted)
+
+    def for_tracing(self) -> "MomentTensorModel":
+        """This model in plain torch operations."""
+        if self.backend == EAGER:
+            return self
+        plain = copy.copy(self)
+        plain.backend = EAGER
+        return plain
+
+    def for_inference(self) -> tuple[SiteEnergyModel, str]:
+        """The C++ backend, if the model is on a CPU and there is a compiler."""
+        if self.backend == CPP or self.readout.coefficients.device.type != "cpu":
+            return self, self.backend
+        cpp.prepare(self)
+        fast = copy.copy(self)
+        fast.backend = CPP
+        return fast, CPP
 
     def basic_moments(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:
         """Basic moments (basic, N) of atoms with the given types (N,) and edges (E, 3)."""

@@ -11,7 +11,12 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from sus2bench.models.moment_tensor.contraction_table import ContractionTable, compositions
+from sus2bench.models.moment_tensor.contraction_table import (
+    ContractionTable,
+    Product,
+    compositions,
+)
+from sus2bench.models.moment_tensor.distinct_products import distinct_products
 
 _LARGEST_JACOBIAN = 2**22
 """Derivatives of all moments are taken for so many atoms at once that there are about as many."""
@@ -96,12 +101,13 @@ class Moments(nn.Module):
         # Rows are renumbered in the order in which the levels produce them.
         row_of_moment = {moment: moment for moment in range(len(table.basic))}
         self.levels = nn.ModuleList()
-        for terms in _levels(table):
+        distinct = distinct_products(table)
+        for terms in _levels(len(table.basic), distinct.times):
             outputs = sorted({o for *_, o in terms})
             self.levels.append(_Products(terms, outputs, row_of_moment))
             for output in outputs:
                 row_of_moment[output] = len(row_of_moment)
-        scalars = torch.tensor([row_of_moment[moment] for moment in table.mapping])
+        scalars = torch.tensor([row_of_moment[moment] for moment in distinct.mapping])
         self.register_buffer("scalar_rows", scalars, persistent=False)
 
     def basic(self, radial: Tensor, unit: Tensor) -> Tensor:
@@ -156,7 +162,7 @@ class _Products(nn.Module):
 
     def __init__(
         self,
-        terms: list[tuple[int, int, int, int]],
+        terms: list[Product],
         outputs: list[int],
         row_of_moment: dict[int, int],
     ) -> None:
@@ -184,12 +190,12 @@ class _Products(nn.Module):
         return terms.new_zeros(self.rows, *terms.shape[1:]).index_add(0, self.output, terms)
 
 
-def _levels(table: ContractionTable) -> list[list[tuple[int, int, int, int]]]:
+def _levels(basic: int, times: list[Product]) -> list[list[Product]]:
     """Groups the products so that each group needs only basic moments and earlier groups."""
-    level = dict.fromkeys(range(len(table.basic)), 0)
-    for a, b, _, o in table.times:
+    level = dict.fromkeys(range(basic), 0)
+    for a, b, _, o in times:
         level[o] = max(level.get(o, 0), level[a] + 1, level[b] + 1)
-    groups: list[list[tuple[int, int, int, int]]] = [[] for _ in range(max(level.values()))]
-    for term in table.times:
-        groups[level[term[3]] - 1].append(term)
+    groups: list[list[Product]] = [[] for _ in range(max(level.values()))]
+    for term in times:
+        groups[level[term.output] - 1].append(term)
     return groups

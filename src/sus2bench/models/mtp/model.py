@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sus2bench.models.moment_tensor.base import MomentTensorModel, parameter_counts
+from sus2bench.models.moment_tensor.base import EAGER, MomentTensorModel, parameter_counts
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, plain_table
 from sus2bench.models.moment_tensor.mtp_lines import FILE_SUFFIXES
 from sus2bench.models.moment_tensor.readout import Readout
@@ -31,6 +31,7 @@ class MTP(MomentTensorModel):
         min_dist: where the argument of the polynomials is -1, Å.
         scaling: s, one factor on every radial function.
         seed: of the random initial radial coefficients.
+        backend: `eager` or `cpp`, see `MomentTensorModel`.
 
     Raises:
         ValueError: an argument is out of range or a file does not fit.
@@ -49,9 +50,10 @@ class MTP(MomentTensorModel):
         min_dist: float = 1.0,
         scaling: float = 0.1,
         seed: int = 0,
+        backend: str = EAGER,
     ) -> None:
         table = _table(basis, level)
-        super().__init__(species, cutoff, table)
+        super().__init__(species, cutoff, table, backend)
         self.radial = PairRadial(
             len(self.species),
             1 + max(mu for mu, *_ in table.basic),
@@ -72,6 +74,7 @@ class MTP(MomentTensorModel):
             "radial_basis_size": self.radial.coefficients.shape[3],
             "min_dist": self.radial.min_dist,
             "scaling": self.radial.scaling,
+            "backend": self.backend,
         }
 
     def parameter_blocks(self, pairs: set[tuple[int, int]]) -> dict[str, dict[str, int]]:

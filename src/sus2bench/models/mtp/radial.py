@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from sus2bench.models.moment_tensor.chebyshev import chebyshev
+from sus2bench.models.moment_tensor.cpp.form import RadialForm
+from sus2bench.models.moment_tensor.radial import RadialFunctions
 
 
-class PairRadial(nn.Module):
+class PairRadial(RadialFunctions):
     """All radial functions R_mu of an MTP.
 
     Args:
@@ -77,3 +79,16 @@ class PairRadial(nn.Module):
         pair = centre_type.reshape(-1) * species + neighbour_type.reshape(-1)
         coefficients = self.coefficients.flatten(0, 1).index_select(0, pair)
         return (coefficients @ polynomials).squeeze(-1).t().reshape(functions, *shape)
+
+    def kernel_form(self) -> RadialForm:
+        """What the C++ backend has to know of these functions."""
+        _, _, functions, size = self.coefficients.shape
+        return RadialForm(
+            "radial_mtp.h",
+            (0,) * functions,
+            size,
+            "tanh_of",
+            (self.coefficients,),
+            self.scaling,
+            self.min_dist,
+        )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sus2bench.models.moment_tensor.base import MomentTensorModel, parameter_counts
+from sus2bench.models.moment_tensor.base import EAGER, MomentTensorModel, parameter_counts
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, plain_table
 from sus2bench.models.moment_tensor.readout import Readout
 from sus2bench.models.sus2.contractions import complete_table, published_table
@@ -32,6 +32,7 @@ class SUS2(MomentTensorModel):
         min_dist: sets the initial alpha and r0, Å.
         scaling: s, one factor on every radial function.
         seed: of the random initial c.
+        backend: `eager` or `cpp`, see `MomentTensorModel`.
 
     Raises:
         ValueError: an argument is out of range or a file does not fit.
@@ -54,9 +55,10 @@ class SUS2(MomentTensorModel):
         min_dist: float = 1.45,
         scaling: float = 0.1,
         seed: int = 0,
+        backend: str = EAGER,
     ) -> None:
         table = _table(basis, max_rank, channels, body_order)
-        super().__init__(species, cutoff, table)
+        super().__init__(species, cutoff, table, backend)
         highest = max(mu for mu, *_ in table.basic)
         if highest >= channels * (max_rank + 1):
             raise ValueError(
@@ -98,6 +100,7 @@ class SUS2(MomentTensorModel):
             "radial_basis_type": self.radial.basis_type,
             "min_dist": self.min_dist,
             "scaling": self.radial.scaling,
+            "backend": self.backend,
         }
 
     def parameter_blocks(self, pairs: set[tuple[int, int]]) -> dict[str, dict[str, int]]:

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from sus2bench.models.moment_tensor.chebyshev import chebyshev
+from sus2bench.models.moment_tensor.cpp.form import RadialForm
+from sus2bench.models.moment_tensor.radial import RadialFunctions
 from sus2bench.models.sus2.mtp_file import RADIAL_BASIS_TYPES, SCALING_MAPS
 
 
-class UniversalRadial(nn.Module):
+class UniversalRadial(RadialFunctions):
     """All radial functions R_mu of a SUS2 model, mu = k (L + 1) + l.
 
     Args:
@@ -109,6 +111,24 @@ class UniversalRadial(nn.Module):
         terms = chebyshev(embedded, envelope, self.coefficients.shape[1])
         polynomials = torch.stack(terms, dim=1)
         return self._mix(polynomials).view(len(self.coefficients), *shape)
+
+    def kernel_form(self) -> RadialForm:
+        """What the C++ backend has to know of these functions."""
+        functions, size = self.coefficients.shape
+        scaling_of = {
+            "K": [mu // self.ranks for mu in range(functions)],
+            "L": [mu % self.ranks for mu in range(functions)],
+            "LK": list(range(functions)),
+        }[self.scaling_map]
+        return RadialForm(
+            "radial_sus2.h",
+            tuple(scaling_of),
+            size,
+            "rational_of" if self.basis_type.endswith("_ss") else "tanh_of",
+            (self.alpha, self.r0, self.coefficients, self.species_factor),
+            self.scaling,
+            0.0,
+        )
 
     def _mix(self, polynomials: Tensor) -> Tensor:
         """Sums c[mu, n] T_n over n of (H, R, E) for the functions of each scaling: (mu, E)."""

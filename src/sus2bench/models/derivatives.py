@@ -1,0 +1,94 @@
+"""Forces and virial of site energies, by automatic differentiation with respect to edge vectors.
+
+The gradient g_e = dE/dr_e gives everything (spec section 5): forces are sums of g over the edges of
+an atom, and the strain derivative of the energy is W = sum_e g_e (x) r_e, because a homogeneous
+strain maps every edge vector alike. This equals the derivative with respect to positions and a
+symmetric strain, and is cheaper.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from sus2bench.atoms.frame import edge_vectors, frame_of_atom
+
+
+class Derivatives(NamedTuple):
+    """Site energies of N atoms in B frames, forces and virial."""
+
+    site: Tensor
+    """(N,) eV."""
+    forces: Tensor
+    """(N, 3) eV/Å."""
+    virial: Tensor | None
+    """(B, 3, 3) eV, sum over edges of dE/dr (x) r; None if it was not wanted."""
+
+
+def derivatives(
+    site_energies: Callable[[Data], Tensor], frame: Data, *, differentiable: bool, virial: bool
+) -> Derivatives:
+    """Evaluates a function of a frame with edge vectors and differentiates the sum of its values.
+
+    Args:
+        site_energies: (N,) of a frame that has `edge_vectors` (E, 3).
+        frame: the same; left as it is.
+        differentiable: whether the results will be differentiated by parameters.
+        virial: whether it is wanted.
+    """
+    graph = copy.copy(frame)
+    graph.edge_vectors = frame.edge_vectors.detach().requires_grad_()
+    with torch.enable_grad():
+        site = site_energies(graph)
+        gradient = _gradient(site, graph.edge_vectors, differentiable)
+    site = site if differentiable else site.detach()
+    return from_edge_gradient(site, gradient, frame, virial=virial)
+
+
+def with_edge_vectors(frame: Data, dtype: torch.dtype) -> Data:
+    """A shallow copy of a frame with `edge_vectors` (E, 3) in Å."""
+    graph = copy.copy(frame)
+    graph.edge_vectors = edge_vectors(frame).detach().to(dtype)
+    return graph
+
+
+def from_edge_gradient(site: Tensor, gradient: Tensor, frame: Data, *, virial: bool) -> Derivatives:
+    """Forces and virial from g (E, 3); `frame` has `edge_vectors`."""
+    forces = forces_of_edges(gradient, frame.edge_index, len(site))
+    return Derivatives(site, forces, _virial(gradient, frame) if virial else None)
+
+
+def forces_of_edges(gradient: Tensor, edge_index: Tensor, atoms: int) -> Tensor:
+    """F_i = sum of g over edges centred at i minus sum of g over edges that end at i.
+
+    Args:
+        gradient: g = dE/dr of each edge (E, 3), eV/Å.
+        edge_index: (2, E), row 0 the neighbour, row 1 the centre.
+        atoms: N.
+
+    Returns:
+        (N, 3) eV/Å.
+    """
+    # Torch is ten times as slow where it is to add with a factor, alpha=-1.
+    zeros = gradient.new_zeros(atoms, 3)
+    return zeros.index_add(0, edge_index[1], gradient) - zeros.index_add(0, edge_index[0], gradient)
+
+
+def _gradient(site: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:
+    if not site.requires_grad:
+        return torch.zeros_like(vectors)
+    (gradient,) = torch.autograd.grad(
+        site.sum(), vectors, create_graph=differentiable, materialize_grads=True
+    )
+    return gradient
+
+
+def _virial(gradient: Tensor, frame: Data) -> Tensor:
+    """W = sum over edges of g (x) r, (B, 3, 3), eV."""
+    of_atom, frames = frame_of_atom(frame)
+    outer = gradient.unsqueeze(2) * frame.edge_vectors.detach().unsqueeze(1)
+    virial: Tensor = outer.new_zeros(frames, 3, 3).index_add(0, of_atom[frame.edge_index[1]], outer)
+    return virial

@@ -1,0 +1,225 @@
+"""The C++ backend: equal to the plain one with all derivatives, and safe to load."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk, molecule
+
+from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.models.moment_tensor import cpp
+from sus2bench.models.moment_tensor.contraction_table import ContractionTable, evaluate
+from sus2bench.models.moment_tensor.cpp.library import library
+from sus2bench.models.moment_tensor.distinct_products import distinct_products
+from sus2bench.models.mtp import MTP
+from sus2bench.models.mtp.levels import level_table
+from sus2bench.models.potential import Potential
+from sus2bench.models.sus2 import SUS2
+from sus2bench.models.sus2.contractions import published_table
+from sus2bench.testing import perturb
+from sus2bench.training.loss import PotentialLoss
+
+SPECIES = ("Cu", "Au", "Al")
+MODELS = {
+    "l2k2": lambda: SUS2(SPECIES, 5.0, channels=2),
+    "l3k2 by rank and channel": lambda: SUS2(
+        SPECIES, 5.0, max_rank=3, channels=2, scaling_map="LK", radial_basis_type="RBChebyshev_ss"
+    ),
+    "one polynomial": lambda: SUS2(SPECIES, 5.0, channels=1, radial_basis_size=1, scaling_map="L"),
+    "MTP of one product": lambda: MTP(SPECIES, 5.0, level=4, radial_basis_size=3),
+    "MTP": lambda: MTP(SPECIES, 5.0, level=14, min_dist=1.5),
+}
+
+
+@pytest.fixture(autouse=True)
+def _compiler():
+    try:
+        cpp.prepare(MODELS["l2k2"]())
+    except cpp.CompilerMissingError as error:
+        pytest.skip(str(error))
+
+
+def perturbed(name, dtype=torch.float64, backend="eager"):
+    potential = perturb(Potential(MODELS[name]()).to(dtype))
+    potential.model.backend = backend
+    return potential
+
+
+def crystal(seed=0, repeat=2):
+    generator = np.random.default_rng(seed)
+    atoms = bulk("Cu", cubic=True, a=4.0) * (repeat, repeat, repeat)
+    atoms.positions += generator.normal(scale=0.1, size=atoms.positions.shape)
+    atoms.symbols = generator.choice(SPECIES, len(atoms))
+    return atoms
+
+
+def frame_of(atoms, dtype=torch.float64, cutoff=5.5):
+    """With edges beyond the models' cutoff, too."""
+    frame = build_frame(atoms, cutoff)
+    frame.edge_vectors = edge_vectors(frame).to(dtype)
+    return frame
+
+
+def derivatives(potential, frame):
+    """Energies, gradient, and a random combination of them differentiated by everything."""
+    vectors = frame.edge_vectors.detach().clone().requires_grad_()
+    frame.edge_vectors = vectors
+    if potential.model.backend == "cpp":
+        site, gradient = cpp.energies_and_gradient(potential.model, frame)
+    else:
+        site = potential.model(frame)
+        (gradient,) = torch.autograd.grad(site.sum(), vectors, create_graph=True)
+    generator = torch.Generator().manual_seed(3)
+    a = torch.randn(site.shape, generator=generator, dtype=torch.float64)
+    v = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
+    parameters = list(potential.model.parameters())
+    total = (a * site).sum() + (v.to(gradient.dtype) * gradient).sum()
+    # With one polynomial, a constant, the scalings of pairs have no effect.
+    slopes = torch.autograd.grad(total, [*parameters, vectors], materialize_grads=True)
+    return [site, gradient, *slopes]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    # Rounding of sums of some hundred terms: about 10 and 20 units in the last place.
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-13), (torch.float32, 2e-5)],
+)
+def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, tolerance):
+    frame = frame_of(crystal(), dtype)
+    expected = derivatives(perturbed(name, dtype), frame)
+    actual = derivatives(perturbed(name, dtype, "cpp"), frame)
+    for value, reference in zip(actual, expected, strict=True):
+        assert value.dtype == reference.dtype
+        scale = float(reference.detach().abs().max())
+        torch.testing.assert_close(value, reference, rtol=0, atol=tolerance * max(scale, 1e-30))
+
+
+def test_atoms_without_neighbours_and_frames_without_edges():
+    potential, plain = perturbed("l2k2", backend="cpp"), perturbed("l2k2")
+    for atoms in (molecule("H2"), crystal()[:1]):
+        atoms.numbers[:] = 29
+        atoms.pbc = False
+        atoms.positions *= 20.0
+        frame = build_frame(atoms, potential.cutoff)
+        assert frame.edge_index.shape[1] == 0
+        torch.testing.assert_close(potential(frame).energy, plain(frame).energy)
+        assert torch.equal(potential(frame).forces, torch.zeros(len(atoms), 3).double())
+
+
+def test_number_of_threads_changes_rounding_at_most_and_repeats_are_equal():
+    potential = perturbed("l2k2", backend="cpp")
+    frame = frame_of(crystal(repeat=3))
+    threads = torch.get_num_threads()
+    single = derivatives(potential, frame)
+    try:
+        torch.set_num_threads(2)
+        double, again = derivatives(potential, frame), derivatives(potential, frame)
+    finally:
+        torch.set_num_threads(threads)
+    for one, two, three in zip(single, double, again, strict=True):
+        torch.testing.assert_close(
+            two, one, rtol=1e-12, atol=1e-12 * float(one.detach().abs().max())
+        )
+        assert torch.equal(two, three)
+
+
+def test_loss_gradient_of_a_potential_equals_that_of_plain_torch():
+    atoms = [crystal(0), crystal(1)]
+    frames = collate(
+        [
+            build_frame(
+                a, 5.0, energy=1.0, forces=np.ones((len(a), 3)), stress=np.full((3, 3), 0.1)
+            )
+            for a in atoms
+        ]
+    )
+    gradients = []
+    for backend in ("eager", "cpp"):
+        potential = perturbed("l2k2", backend=backend).train()
+        loss, _ = PotentialLoss(1.0, 1.0, 10.0)(potential(frames), frames)
+        loss.backward()
+        gradients.append([p.grad for p in potential.parameters() if p.requires_grad])
+    for expected, actual in zip(*gradients, strict=True):
+        torch.testing.assert_close(
+            actual, expected, rtol=0, atol=1e-12 * float(expected.abs().max())
+        )
+
+
+@pytest.mark.parametrize("table", [published_table(2, 2), published_table(3, 1), level_table(12)])
+def test_distinct_products_give_the_same_scalars(table):
+    distinct = distinct_products(table)
+    assert len(distinct.times) <= len(table.times)
+    basic = np.random.default_rng(0).normal(size=(5, len(table.basic)))
+    moments = np.concatenate([basic, np.zeros((5, distinct.moment_count - len(table.basic)))], 1)
+    for a, b, m, o in distinct.times:
+        moments[:, o] += m * moments[:, a] * moments[:, b]
+    np.testing.assert_allclose(moments[:, distinct.mapping], evaluate(table, basic), rtol=1e-12)
+
+
+def test_moments_that_are_the_same_are_computed_once():
+    table = ContractionTable(
+        [(0, 0, 0, 0)], [(0, 0, 1, 1), (0, 0, 1, 2), (0, 2, 1, 3)], (1, 2, 3), 4
+    )
+    distinct = distinct_products(table)
+    assert distinct.times == [(0, 0, 1, 1), (0, 1, 1, 2)]
+    assert distinct.mapping == [1, 1, 2]
+
+
+def test_loading_a_kernel_leaves_denormal_numbers_alone():
+    code = (
+        "import torch; from sus2bench.models.sus2 import SUS2\n"
+        "from sus2bench.models.moment_tensor import cpp\n"
+        "cpp.prepare(SUS2(['Cu', 'Au', 'Al'], 5.0, channels=2))\n"
+        "tiny = torch.tensor([1e-310], dtype=torch.float64)\n"
+        "assert float(tiny / 2) > 0 and 1e-310 / 2 > 0"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch, caplog):
+    expected = perturbed("l2k2")(frame_of(crystal()))
+    library.cache_clear()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    potential = perturbed("l2k2", backend="cpp")
+    actual = potential(frame_of(crystal()))
+    assert torch.equal(actual.energy, expected.energy)
+    assert "install g++" in caplog.text
+    assert "Going on with backend=eager" in caplog.text
+
+
+def test_a_compiler_that_fails_is_quoted(monkeypatch, tmp_path):
+    fake = tmp_path / "broken-compiler"
+    fake.write_text(
+        '#!/bin/sh\ncase "$1" in *version) echo 13.0.0;; *) echo no space left >&2; exit 1;; esac\n'
+    )
+    fake.chmod(0o755)
+    library.cache_clear()
+    monkeypatch.setenv("CXX", str(fake))
+    with pytest.raises(cpp.CompilerMissingError, match="no space left"):
+        cpp.prepare(MODELS["l2k2"]())
+    assert not list(tmp_path.glob("*.so"))
+
+
+def test_kernels_are_kept_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("SUS2BENCH_CACHE", str(tmp_path))
+    library.cache_clear()
+    cpp.prepare(MODELS["MTP of one product"]())
+    (made,) = (tmp_path / "kernels").iterdir()
+    before = made.stat().st_mtime_ns, os.listdir(tmp_path / "kernels")
+    library.cache_clear()
+    cpp.prepare(MODELS["MTP of one product"]())
+    assert (made.stat().st_mtime_ns, os.listdir(tmp_path / "kernels")) == before
+
+
+def test_unknown_backend_is_refused():
+    with pytest.raises(ValueError, match="'fortran' is none of eager, cpp"):
+        SUS2(SPECIES, 5.0, backend="fortran")
+
+
+def test_the_fastest_form_for_inference_is_the_kernel():
+    model, name = perturbed("l2k2").model.for_inference()
+    assert name == model.backend == "cpp"
