@@ -167,7 +167,7 @@ def test_record_tells_the_form_that_was_timed_and_what_the_others_took(folder, m
     options = (files, "repeats=2", "atoms=8", "mode=fastest")
     run.speed(configuration("speed", "timed", *options))
     entry = records.load_record(folder / "runs/timed/record.json")["speed"]["small"]
-    assert set(entry["modes_us_per_atom"]) == {"eager", "compile"}
+    assert {"eager", "compile"} <= set(entry["modes_us_per_atom"]) <= {"eager", "compile", "cpp"}
     assert entry["mode"] in entry["modes_us_per_atom"]
     assert set(entry["peak_memory_MB"]) == {"energy_and_forces", "training_gradient"}
 

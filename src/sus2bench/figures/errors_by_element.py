@@ -1,4 +1,4 @@
-"""Force error per element, a bar per record."""
+"""Force error per element and record as a map of colours."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,13 @@ import numpy as np
 from ase.data import atomic_numbers
 from matplotlib.figure import Figure
 
-from sus2bench.figures.style import COLOURS, style
+from sus2bench.figures.style import plain_numbers, style
 
 _METRIC = "forces_rmse_meV_A"
 
 
 def errors_by_element(records: Sequence[dict[str, Any]], split: str) -> Figure:
-    """Force RMSE on a split by element, elements by atomic number, one bar per record.
+    """Force RMSE on a split by element, elements by atomic number, one row per record.
 
     Raises:
         ValueError: if no record has errors by element on the split.
@@ -23,20 +23,25 @@ def errors_by_element(records: Sequence[dict[str, Any]], split: str) -> Figure:
     if not tables:
         raise ValueError(f"no record has force errors by element on the split {split!r}")
     elements = sorted(set().union(*tables.values()), key=lambda symbol: atomic_numbers[symbol])
-    width = 0.8 / len(tables)
+    rows = [[table.get(element, np.nan) for element in elements] for table in tables.values()]
+    errors = np.array(rows, dtype=float)
+    # Zero has no place on a logarithmic scale.
+    errors[errors <= 0] = np.nan
     with style():
-        inches = float(np.clip(0.16 * len(elements) * len(tables), 4.0, 11.0))
-        figure = Figure(figsize=(inches, 2.8), layout="constrained")
+        figure = Figure(
+            figsize=(2.2 + 0.17 * max(len(elements), 12), 1.1 + 0.22 * len(tables)),
+            layout="constrained",
+        )
         axes = figure.subplots()
-        for number, (name, table) in enumerate(tables.items()):
-            place = np.arange(len(elements)) + (number - (len(tables) - 1) / 2) * width
-            heights = [table.get(element, np.nan) for element in elements]
-            axes.bar(place, heights, width, color=COLOURS[number % len(COLOURS)], label=name)
+        image = axes.imshow(errors, norm="log", cmap="viridis", aspect="auto")
+        axes.set_yticks(np.arange(len(tables)), list(tables))
         axes.set_xticks(np.arange(len(elements)), elements)
-        axes.tick_params(axis="x", labelsize=8 if len(elements) < 30 else 6.5, length=0)
-        axes.set_ylabel(f"{split} force RMSE (meV/Å)")
+        axes.tick_params(axis="x", labelsize=8 if len(elements) < 30 else 6.5)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
         axes.set_xlabel("element of the atom the force acts on")
-        axes.legend(ncols=len(tables), loc="lower left", bbox_to_anchor=(0, 1))
+        bar = figure.colorbar(image, label=f"{split} force RMSE\n(meV/Å)", pad=0.02)
+        plain_numbers(bar.ax.yaxis)
     return figure
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sus2bench.figures.style import COLOURS, plain_numbers, style
+from sus2bench.figures.style import COLOURS, LINES, plain_numbers, style
 
 
 def learning_curve(files: Mapping[str, Path], metric: str, label: str) -> Figure:
@@ -30,14 +30,15 @@ def learning_curve(files: Mapping[str, Path], metric: str, label: str) -> Figure
     if not curves:
         raise ValueError(f"no metrics file has the column {metric!r}; there are {sorted(seen)}")
     with style():
-        figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
         axes = figure.subplots()
         for number, (name, table) in enumerate(curves.items()):
             colour = COLOURS[number % len(COLOURS)]
-            axes.plot(table["step"], table[metric], color=colour, linewidth=1.2, label=name)
+            line = LINES[number // len(COLOURS) % len(LINES)]
+            axes.plot(table["step"], table[metric], line, color=colour, linewidth=1.2, label=name)
         axes.set_yscale("log")
         plain_numbers(axes.yaxis)
         axes.set_xlabel("training step")
         axes.set_ylabel(label)
-        axes.legend()
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
