@@ -18,7 +18,7 @@ from sus2bench.models.moment_tensor.contraction_table import (
 )
 from sus2bench.models.moment_tensor.distinct_products import distinct_products
 
-_LARGEST_JACOBIAN = 2**22
+_LARGEST_JACOBIAN = 2**18
 """Derivatives of all moments are taken for so many atoms at once that there are about as many."""
 
 
