@@ -15,6 +15,7 @@ import sus2bench
 from sus2bench.models.loading import PotentialFileError, load_potential, save_potential
 from sus2bench.models.potential import PAYLOAD_VERSION, Potential
 from sus2bench.models.schnet import SchNet
+from sus2bench.models.sus2 import SUS2
 from sus2bench.models.zbl import ZBL
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -194,3 +195,18 @@ class TestPublishedFiles:
         atoms.calc = potential.calculator()
         assert np.isfinite(atoms.get_potential_energy())
         assert potential.species == tuple(species)
+
+
+def test_backend_of_a_file_can_be_chosen(tmp_path):
+    save_potential(Potential(SUS2(["Cu"], 4.0, channels=1)), tmp_path / "sus2.pt")
+    assert load_potential(tmp_path / "sus2.pt").model.backend == "eager"
+    assert load_potential(tmp_path / "sus2.pt", backend="cpp").model.backend == "cpp"
+    with pytest.raises(ValueError, match="'fast' is none of eager, cpp"):
+        load_potential(tmp_path / "sus2.pt", backend="fast")
+
+
+def test_backend_is_refused_for_models_that_have_none(tmp_path):
+    model = SchNet(["Cu"], 4.0, features=4, interactions=1, gaussians=4)
+    save_potential(Potential(model), tmp_path / "schnet.pt")
+    with pytest.raises(ValueError, match="for SUS2 and MTP, but .* is a SchNet"):
+        load_potential(tmp_path / "schnet.pt", backend="cpp")

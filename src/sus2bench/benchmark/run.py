@@ -87,7 +87,7 @@ def evaluate(cfg: DictConfig) -> Record:
     with recorded(cfg, "evaluate") as record, timing.threads(cfg.threads):
         record["hardware"]["threads"] = torch.get_num_threads()
         species = measure.species_list(cfg.species)
-        potential = load_potential(cfg.potential, species, dtype=_dtype(cfg))
+        potential = load_potential(cfg.potential, species, dtype=_dtype(cfg), backend=cfg.backend)
         datamodule = _data(cfg, record, potential.cutoff)
         measure.describe_potential(record, potential, datamodule)
         record["model"]["source"] = str(cfg.potential)
@@ -173,7 +173,8 @@ def _start(cfg: DictConfig) -> Potential | None:
     species = measure.species_list(cfg.potential.species)
     logger.info("%s keeps its own model, cutoff and repulsion", cfg.potential.start)
     # Lightning leaves a model in the mode it finds it in.
-    return load_potential(cfg.potential.start, species, dtype=_dtype(cfg)).train()
+    start, backend = cfg.potential.start, cfg.potential.backend
+    return load_potential(start, species, dtype=_dtype(cfg), backend=backend).train()
 
 
 def _initial_values(
@@ -301,10 +302,12 @@ def _parts(group: DictConfig) -> list[Any]:
 
 
 def _named(cfg: DictConfig, entry: Any) -> Potential:
-    """A potential given by its file, or by file and species."""
+    """A potential given by its file, or by file, species and backend."""
     if isinstance(entry, str):
         return load_potential(entry, dtype=_dtype(cfg))
-    return load_potential(entry.file, measure.species_list(entry.species), dtype=_dtype(cfg))
+    species = measure.species_list(entry.get("species"))
+    backend = entry.get("backend")
+    return load_potential(entry.file, species, dtype=_dtype(cfg), backend=backend)
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 import torch
 
 from sus2bench.atoms.files import write_atomically
+from sus2bench.models.moment_tensor.base import MomentTensorModel
 from sus2bench.models.moment_tensor.mtp_lines import FILE_SUFFIXES, field_names
 from sus2bench.models.potential import PAYLOAD_FORMAT, PAYLOAD_VERSION, Potential
 
@@ -45,6 +46,7 @@ def load_potential(
     species: Sequence[str] | None = None,
     dtype: torch.dtype = torch.float64,
     device: str | torch.device = "cpu",
+    backend: str | None = None,
 ) -> Potential:
     """Reads a potential, ready to predict.
 
@@ -57,12 +59,14 @@ def load_potential(
             be given; for other files they may be, and must then be the file's.
         dtype: floating-point type in which the model computes.
         device: where it computes.
+        backend: of SUS2 and MTP, what computes: `eager` or `cpp`; that of the file if not given.
 
     Raises:
         FileNotFoundError: there is no such file.
         PotentialFileError: the file is not a potential, is damaged, was written by a newer
             version, or does not fit `species`.
-        ValueError: an `.mtp` file is malformed or `species` has an unknown symbol.
+        ValueError: an `.mtp` file is malformed, `species` has an unknown symbol, or there is no
+            such backend.
     """
     path = Path(path)
     if path.is_dir():
@@ -77,6 +81,13 @@ def load_potential(
             f"{path}: the file's species are {', '.join(potential.species)}, in this order, but "
             f"{', '.join(species)} were given; leave species out for this kind of file"
         )
+    if backend is not None:
+        if not isinstance(potential.model, MomentTensorModel):
+            raise ValueError(
+                f"backend={backend} is for SUS2 and MTP, but {path} is a "
+                f"{type(potential.model).__name__}: leave it out"
+            )
+        potential.model.backend = backend
     return potential.to(device=device, dtype=dtype).eval()
 
 

@@ -57,10 +57,19 @@ class MomentTensorModel(SiteEnergyModel):
         backend: str = EAGER,
     ) -> None:
         super().__init__(species, cutoff)
-        if backend not in BACKENDS:
-            raise ValueError(f"backend {backend!r} is none of {', '.join(BACKENDS)}")
         self.moments = Moments(table)
         self.backend = backend
+
+    @property
+    def backend(self) -> str:
+        """What computes; ValueError if it is set to what there is not."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, name: str) -> None:
+        if name not in BACKENDS:
+            raise ValueError(f"backend {name!r} is none of {', '.join(BACKENDS)}")
+        self._backend = name
 
     @property
     def table(self) -> ContractionTable:
