@@ -137,13 +137,18 @@ def edge_vectors(frame: Data) -> Tensor:
     neighbour, centre = frame.edge_index
     cell = frame.cell.to(frame.pos.dtype)
     batch = frame.batch if "batch" in frame else None
-    lattice = cell if batch is None or len(cell) == 1 else cell[batch[centre]]
+    if batch is None or len(cell) == 1:
+        lattice = cell
+    else:
+        lattice = cell.index_select(0, batch.index_select(0, centre))
     shift = frame.shift.to(frame.pos.dtype)
     # Term by term rather than by a matrix product, whose rounding depends on its size.
     offset = shift[:, 0:1] * lattice[:, 0]
     offset = offset + shift[:, 1:2] * lattice[:, 1]
     offset = offset + shift[:, 2:3] * lattice[:, 2]
-    vectors: Tensor = frame.pos[neighbour] - frame.pos[centre] + offset
+    # Rows are picked several times as fast by index_select as by indexing.
+    ends, begins = (frame.pos.index_select(0, atom) for atom in (neighbour, centre))
+    vectors: Tensor = ends - begins + offset
     return vectors
 
 

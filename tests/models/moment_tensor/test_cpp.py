@@ -98,6 +98,33 @@ def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, to
         torch.testing.assert_close(value, reference, rtol=0, atol=tolerance * max(scale, 1e-30))
 
 
+@pytest.mark.parametrize("name", ["l2k2", "MTP"])
+@pytest.mark.parametrize(
+    # As above; forces are sums over edges, which makes the largest of them no smaller.
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-13), (torch.float32, 2e-5)],
+)
+def test_derivatives_of_energies_forces_and_virials_equal_those_of_plain_torch(
+    name, dtype, tolerance
+):
+    frames = collate([frame_of(crystal(seed)) for seed in (0, 1)])
+    results = []
+    for backend in ("eager", "cpp"):
+        model = perturbed(name, dtype, backend).model
+        found = model.predict(frames, differentiable=True, virial=True)
+        generator = torch.Generator().manual_seed(5)
+        total = sum(
+            (torch.randn(value.shape, generator=generator).to(value.dtype) * value).sum()
+            for value in found
+        )
+        slopes = torch.autograd.grad(total, list(model.parameters()))
+        results.append([*found, *slopes])
+    for reference, value in zip(*results, strict=True):
+        assert value.dtype == reference.dtype
+        scale = float(reference.detach().abs().max())
+        torch.testing.assert_close(value, reference, rtol=0, atol=tolerance * scale)
+
+
 def test_atoms_without_neighbours_and_frames_without_edges():
     potential, plain = perturbed("l2k2", backend="cpp"), perturbed("l2k2")
     for atoms in (molecule("H2"), crystal()[:1]):

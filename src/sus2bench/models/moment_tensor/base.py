@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
-from sus2bench.models.derivatives import Derivatives, from_edge_gradient, with_edge_vectors
+from sus2bench.models.derivatives import Derivatives
 from sus2bench.models.linear import LinearResponse
 from sus2bench.models.moment_tensor import cpp
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
@@ -88,13 +88,9 @@ class MomentTensorModel(SiteEnergyModel):
 
     def predict(self, frame: Data, *, differentiable: bool, virial: bool) -> Derivatives:
         """See `SiteEnergyModel`; of the backend `cpp` everything comes from one sweep."""
-        if not self._uses_kernel():
-            return super().predict(frame, differentiable=differentiable, virial=virial)
-        if not differentiable:
+        if self._uses_kernel():
             return cpp.predict(self, frame, virial=virial)
-        graph = with_edge_vectors(frame, self.dtype)
-        site, gradient = cpp.energies_and_gradient(self, graph)
-        return from_edge_gradient(site, gradient, graph, virial=virial)
+        return super().predict(frame, differentiable=differentiable, virial=virial)
 
     def _uses_kernel(self) -> bool:
         """Whether the kernel computes; if it cannot, says why and goes on without it."""

@@ -38,6 +38,7 @@ class Problem(ctypes.Structure):
         ("frames", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("forces", "virial", "site", "gradient")),
         *((name, ctypes.c_void_p) for name in ("site_cotangent", "gradient_cotangent")),
+        *((name, ctypes.c_void_p) for name in ("force_cotangent", "virial_cotangent")),
         ("parameter_gradients", ctypes.c_void_p * 4),
         *((name, ctypes.c_void_p) for name in ("weight_gradient", "xi_gradient")),
         ("vector_gradient", ctypes.c_void_p),

@@ -1,5 +1,6 @@
 """Site energies and their gradient by the edge vectors as an operator of torch."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,9 +40,10 @@ def energies_and_gradient(model: "MomentTensorModel", frame: Data) -> tuple[Tens
 
 
 def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivatives:
-    """Site energies, forces and virial, not to be differentiated, from positions.
+    """Site energies, forces and virial from positions.
 
-    No array of the size of the edges is made.
+    They can be differentiated by the parameters, once; the derivatives are exact, and those of all
+    together cost one sweep. No array of the size of the edges is made, by neither.
 
     Args:
         model: on the CPU.
@@ -52,26 +54,12 @@ def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivat
         CompilerMissingError: the kernel cannot be compiled here.
     """
     settings = _settings(model, frame)
-    of_atom, frames = frame_of_atom(frame)
-    precise, dtype = torch.float64, model.dtype
-    with torch.no_grad():
-        xi, weight = model.readout.xi, model.readout.species_weight
-        positions = frame.pos.to(precise).contiguous()
-        cells = frame.cell.to(precise).contiguous()
-        shifts = frame.shift.to(torch.int32).contiguous()
-        parameters = [parameter.contiguous() for parameter in settings.parameters]
-        of_atom = of_atom.contiguous()
-        site = torch.zeros(len(positions), dtype=precise)
-        forces = torch.zeros(len(positions), 3, dtype=precise)
-        total = torch.zeros(frames, 3, 3, dtype=precise) if virial else None
-        problem = settings.problem(None, xi, weight, parameters)
-        problem.positions, problem.cells = positions.data_ptr(), cells.data_ptr()
-        problem.shifts, problem.frame_of = shifts.data_ptr(), of_atom.data_ptr()
-        problem.frames = frames
-        problem.site, problem.forces = site.data_ptr(), forces.data_ptr()
-        problem.virial = _address(total)
-        settings.kernels.forces(problem, dtype)
-    return Derivatives(site, forces.to(dtype), None if total is None else total.to(dtype))
+    structure = _Structure(frame, virial)
+    readout = model.readout
+    site, forces, total = _Prediction.apply(  # type: ignore[no-untyped-call]
+        settings, structure, readout.xi, readout.species_weight, *settings.parameters
+    )
+    return Derivatives(site, forces, total)
 
 
 def prepare(model: "MomentTensorModel") -> Library:
@@ -133,6 +121,24 @@ class _Settings:
         return problem
 
 
+class _Structure:
+    """Positions, cells and shifts, as the kernel reads them."""
+
+    def __init__(self, frame: Data, virial: bool) -> None:
+        of_atom, self.frames = frame_of_atom(frame)
+        self.positions = frame.pos.to(torch.float64).contiguous()
+        self.cells = frame.cell.to(torch.float64).contiguous()
+        self.shifts = frame.shift.to(torch.int32).contiguous()
+        self.of_atom = of_atom.contiguous()
+        self.virial = virial
+
+    def enter(self, problem: Problem) -> None:
+        """Writes the pointers, which are good as long as this lives."""
+        problem.positions, problem.cells = self.positions.data_ptr(), self.cells.data_ptr()
+        problem.shifts, problem.frame_of = self.shifts.data_ptr(), self.of_atom.data_ptr()
+        problem.frames = self.frames
+
+
 def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
@@ -162,27 +168,101 @@ class _SiteEnergies(Function):
     @once_differentiable
     def backward(ctx: Any, site: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
         vectors, xi, weight, *parameters = ctx.saved_tensors
-        _, by_vectors, by_xi, by_weight, *by_parameters = ctx.needs_input_grad
         settings: _Settings = ctx.settings
         problem = settings.problem(vectors, xi, weight, parameters)
-        site, gradient = site.contiguous(), gradient.contiguous()
-        problem.site_cotangent, problem.gradient_cotangent = site.data_ptr(), gradient.data_ptr()
-        sums = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
-        for i, total in enumerate(sums):
-            problem.parameter_gradients[i] = total.data_ptr()
-        of_xi = torch.zeros_like(xi)
-        of_weight = None if weight is None else torch.zeros_like(weight)
-        of_vectors = torch.zeros_like(vectors) if by_vectors else None
-        problem.xi_gradient, problem.weight_gradient = of_xi.data_ptr(), _address(of_weight)
+        gradient = gradient.contiguous()
+        problem.gradient_cotangent = gradient.data_ptr()
+        of_vectors = torch.zeros_like(vectors) if ctx.needs_input_grad[1] else None
         problem.vector_gradient = _address(of_vectors)
-        settings.kernels.gradients(problem, vectors.dtype)
+        sums = _parameter_gradients(
+            settings, problem, site, xi, weight, parameters, vectors.dtype, ctx.needs_input_grad[2:]
+        )
+        return None, of_vectors, *sums
+
+
+class _Prediction(Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        settings: _Settings,
+        structure: _Structure,
+        xi: Tensor,
+        weight: Tensor | None,
+        *parameters: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        fixed = [parameter.contiguous() for parameter in parameters]
+        dtype = fixed[0].dtype
+        atoms = len(structure.positions)
+        site, forces = xi.new_zeros(atoms), xi.new_zeros(atoms, 3)
+        virial = xi.new_zeros(structure.frames, 3, 3) if structure.virial else None
+        problem = settings.problem(None, xi, weight, fixed)
+        structure.enter(problem)
+        problem.site, problem.forces, problem.virial = (
+            site.data_ptr(),
+            forces.data_ptr(),
+            _address(virial),
+        )
+        settings.kernels.forces(problem, dtype)
+        ctx.settings, ctx.structure = settings, structure
+        ctx.save_for_backward(xi, weight, *fixed)
+        ctx.set_materialize_grads(False)
+        return site, forces.to(dtype), None if virial is None else virial.to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, site: Tensor | None, forces: Tensor | None, virial: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        xi, weight, *parameters = ctx.saved_tensors
+        settings: _Settings = ctx.settings
+        structure: _Structure = ctx.structure
+        atoms = len(structure.positions)
+        site = xi.new_zeros(atoms) if site is None else site
+        forces = xi.new_zeros(atoms, 3) if forces is None else forces.double().contiguous()
+        virial = None if virial is None else virial.double().contiguous()
+        problem = settings.problem(None, xi, weight, parameters)
+        structure.enter(problem)
+        problem.force_cotangent, problem.virial_cotangent = forces.data_ptr(), _address(virial)
         return (
             None,
-            of_vectors,
-            of_xi if by_xi else None,
-            of_weight if by_weight else None,
-            *(
-                total.to(parameter.dtype) if wanted else None
-                for total, parameter, wanted in zip(sums, parameters, by_parameters, strict=True)
+            None,
+            *_parameter_gradients(
+                settings,
+                problem,
+                site,
+                xi,
+                weight,
+                parameters,
+                parameters[0].dtype,
+                ctx.needs_input_grad[2:],
             ),
         )
+
+
+def _parameter_gradients(
+    settings: _Settings,
+    problem: Problem,
+    site: Tensor,
+    xi: Tensor,
+    weight: Tensor | None,
+    parameters: list[Tensor],
+    dtype: torch.dtype,
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, ...]:
+    """Of xi, the weights and the radial parameters, as far as they are wanted."""
+    site = site.contiguous()
+    problem.site_cotangent = site.data_ptr()
+    sums = [torch.zeros_like(parameter, dtype=torch.float64) for parameter in parameters]
+    for i, total in enumerate(sums):
+        problem.parameter_gradients[i] = total.data_ptr()
+    of_xi = torch.zeros_like(xi)
+    of_weight = None if weight is None else torch.zeros_like(weight)
+    problem.xi_gradient, problem.weight_gradient = of_xi.data_ptr(), _address(of_weight)
+    settings.kernels.gradients(problem, dtype)
+    of_parameters = (
+        total.to(parameter.dtype) for total, parameter in zip(sums, parameters, strict=True)
+    )
+    return tuple(
+        gradient if needed else None
+        for gradient, needed in zip((of_xi, of_weight, *of_parameters), wanted, strict=True)
+    )

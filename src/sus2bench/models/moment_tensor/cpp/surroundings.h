@@ -29,7 +29,9 @@ struct Problem {
     double *site;                              // (atoms) out
     void *gradient;                            // (edges, 3) out
     const double *site_cotangent;              // (atoms)
-    const void *gradient_cotangent;            // (edges, 3)
+    const void *gradient_cotangent;            // (edges, 3), or null, and from the following:
+    const double *force_cotangent;             // (atoms, 3)
+    const double *virial_cotangent;            // (frames, 3, 3), or null
     double *parameter_gradients[4];            // out: radial functions
     double *weight_gradient, *xi_gradient;     // out
     void *vector_gradient;                     // (edges, 3) out, or null
@@ -39,7 +41,7 @@ struct Problem {
 template <typename T>
 struct Surroundings {
     typedef Vector<T> V;
-    int64_t centre, count, length;  // length: number of vectors
+    int64_t atom, centre, count, length;  // centre: type of the atom; length: number of vectors
     V *unit[3], *r, *inverse, *factor;
     V *series[FUNCTIONS], *slope[FUNCTIONS], *curvature[FUNCTIONS], *stretch[SCALINGS];
     int32_t *pair, *neighbour_type;
@@ -106,7 +108,7 @@ struct EdgeVector {
 };
 
 // Collects the neighbours of an atom that are within the cutoff.
-template <typename T, bool from_positions = false>
+template <typename T, bool from_positions>
 void gather(const Problem &problem, int64_t atom, Surroundings<T> &a) {
     const T cutoff = problem.cutoff, square = cutoff * cutoff;
     T *x = (T *)a.unit[0], *y = (T *)a.unit[1], *z = (T *)a.unit[2];
@@ -123,6 +125,7 @@ void gather(const Problem &problem, int64_t atom, Surroundings<T> &a) {
         a.edge[n] = e;
         n += v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < square;
     }
+    a.atom = atom;
     a.centre = centre;
     a.count = n;
     a.length = (n + LANES<T> - 1) / LANES<T>;

@@ -1,5 +1,5 @@
 // Derivatives of  sum_i a_i E_i + sum_e v_e . g_e  by the parameters, g_e = dE/dr_e: what a loss of
-// energies and forces needs. The second sum is the derivative D of the energy as every edge vector
+// energies, forces and virials needs. The second sum is the derivative D of the energy as every edge vector
 // r_e changes along v_e; it is carried forward beside the energy, then both are differentiated
 // backwards in one sweep.
 //
@@ -14,17 +14,37 @@ struct Change {
     Vector<T> length, direction[3];
 };
 
+// v_e as it is given, or from what multiplies forces and virial: F_centre += g_e, F_neighbour -= g_e,
+// W += g_e (x) r_e.
+template <typename T>
+inline __attribute__((always_inline)) void cotangent_at(const Problem &problem,
+                                                        const Surroundings<T> &a, int64_t v,
+                                                        const Vector<T> (&u)[3],
+                                                        Vector<T> (&along)[3]) {
+    const T *cotangent = static_cast<const T *>(problem.gradient_cotangent);
+    const double *force = problem.force_cotangent,
+                 *own = force ? force + 3 * a.atom : nullptr;
+    const int places = places_at(a, v);
+    for (int i = 0; i < places; ++i) {
+        const int64_t edge = a.edge[v * LANES<T> + i];
+        for (int axis = 0; axis < 3; ++axis)
+            along[axis][i] = cotangent
+                                 ? cotangent[3 * edge + axis]
+                                 : own[axis] - force[3 * problem.neighbour[edge] + axis];
+    }
+    if (!problem.virial_cotangent) return;
+    const double *virial = problem.virial_cotangent + 9 * problem.frame_of[a.atom];
+    for (int row = 0; row < 3; ++row)
+        for (int axis = 0; axis < 3; ++axis)
+            along[row] += T(virial[3 * row + axis]) * u[axis] * a.r[v];
+}
+
 template <typename T>
 inline __attribute__((always_inline)) Change<T> change_at(const Problem &problem,
                                                           const Surroundings<T> &a, int64_t v,
                                                           const Vector<T> (&u)[3]) {
-    const T *cotangent = static_cast<const T *>(problem.gradient_cotangent);
     Vector<T> along[3] = {};
-    const int places = places_at(a, v);
-    for (int i = 0; i < places; ++i) {
-        const T *from = cotangent + 3 * a.edge[v * LANES<T> + i];
-        for (int axis = 0; axis < 3; ++axis) along[axis][i] = from[axis];
-    }
+    cotangent_at<T>(problem, a, v, u, along);
     Change<T> change;
     change.length = dot<T>(u, along);
     for (int axis = 0; axis < 3; ++axis)
@@ -222,7 +242,10 @@ template <typename T>
 void gradient_of_group(const Problem &problem, const Radial<T> &radial, Workspace<T> &work,
                        Sums<T> &sums, int64_t begin, int atoms) {
     for (int i = 0; i < atoms; ++i) {
-        gather<T>(problem, begin + i, work.around[i]);
+        if (problem.vectors)
+            gather<T, false>(problem, begin + i, work.around[i]);
+        else
+            gather<T, true>(problem, begin + i, work.around[i]);
         radial.template evaluate<2>(work.around[i]);
         basic_moments_and_tangents<T>(problem, work.around[i], work, i);
     }
