@@ -130,12 +130,16 @@ class ScanRun:
         """
         points = self.scan.points()
         for group in [points] if self.scan.together else [[point] for point in points]:
-            cases = dict(self._cases(group))
-            taken = time_cases(cases, warm_up, repeats)
-            for (point, name), case in cases.items():
-                self._keep(point, name, case.result(taken[point, name]))
+            self._measure_in_turn(group, warm_up, repeats)
         if not any(self.points.values()):
             raise ValueError(f"nothing could be timed: {self.left_out[0]['reason']}")
+
+    def _measure_in_turn(self, points: Sequence[Point], warm_up: int, repeats: int) -> None:
+        """Times all potentials at some points; what they needed is free afterwards."""
+        cases = dict(self._cases(points))
+        taken = time_cases(cases, warm_up, repeats)
+        for (point, name), case in cases.items():
+            self._keep(point, name, case.result(taken[point, name]))
 
     def _cases(self, points: Sequence[Point]) -> Iterator[tuple[tuple[Point, str], Case]]:
         """What is timed at these points; what is not goes to `left_out`."""

@@ -85,6 +85,7 @@ def _ratio_row(
     reference: Mapping[str, Any],
 ) -> dict[str, str]:
     row = {
+        "data": record["data"]["name"],
         "record": record["name"],
         "model": potential,
         "backend": entry.get("backend", MISSING),
