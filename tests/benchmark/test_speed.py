@@ -1,5 +1,7 @@
 """Timings: what is timed, in which order, and what is put back afterwards."""
 
+import time
+
 import pytest
 import torch
 
@@ -68,6 +70,29 @@ def test_every_quantity_is_timed_and_leaves_the_potential_as_it_was(potential, f
 def test_unknown_quantity_is_refused_with_those_there_are(potential, frames):
     with pytest.raises(ValueError, match=r"no quantity 'stress' to time; .* md_step"):
         speed.compare({"a": potential}, frames[:1], quantities=["stress"])
+
+
+def test_processor_time_leaves_out_waiting(potential, frames, monkeypatch):
+    forward = type(potential).forward
+
+    def waiting(*arguments, **settings):
+        time.sleep(0.05)
+        return forward(*arguments, **settings)
+
+    monkeypatch.setattr(type(potential), "forward", waiting)
+    settings = {"warm_up": 0, "repeats": 1, "quantities": []}
+    medians = {}
+    for clock in ("wall", "processor"):
+        entry = speed.compare({"a": potential}, frames[:1], clock=clock, **settings)["a"]
+        assert entry["clock"] == clock
+        medians[clock] = entry["energy_and_forces_us_per_atom"]["median"] * entry["atoms"]
+    assert medians["processor"] < 50_000 <= medians["wall"]
+
+
+@pytest.mark.parametrize(("clock", "message"), [("sun", "wall"), ("processor", "one thread")])
+def test_clock_that_does_not_fit_is_refused(potential, frames, clock, message):
+    with pytest.raises(ValueError, match=message):
+        speed.compare({"a": potential}, frames[:1], clock=clock, number_of_threads=2)
 
 
 def test_circumstances_are_told(potential, frames):

@@ -130,6 +130,7 @@ def test_points_of_scans_are_compared_where_both_have_them():
         (lambda r: r["speed"]["a"].update(device="cuda"), "device of a differs"),
         (lambda r: r["speed"]["a"].update(threads=2), "threads of a differs"),
         (lambda r: r["speed"]["a"].update(edges=1), "edges of a differs"),
+        (lambda r: r["speed"]["a"].update(clock="processor"), "clock of a differs"),
         (lambda r: r["hardware"].update(cpu="another"), r"hardware \(cpu\) differs"),
         (lambda r: r["data"].update(name="oxides"), r"data \(name\) differs"),
         (lambda r: r["speed"].update(b=r["speed"].pop("a")), r"no potential in common.*a.*b"),

@@ -154,7 +154,7 @@ def measure_scan(
         sources: potentials by name.
         warm_up: calls before the first one that counts.
         repeats: calls that count.
-        settings: `quantities` and `mode` of :class:`~sus2bench.benchmark.speed.Case`.
+        settings: `quantities`, `mode` and `clock` of :class:`~sus2bench.benchmark.speed.Case`.
     """
     run = ScanRun(scan, sources, **settings)
     record["data"] |= {"name": "crystal", "species": run.elements}

@@ -122,6 +122,7 @@ def speed(cfg: DictConfig) -> Record:
             "repeats": cfg.repeats,
             "quantities": list(cfg.quantities),
             "mode": cfg.mode,
+            "clock": cfg.clock,
         }
         if cfg.get("scan") is not None:
             scan = instantiate(cfg.scan, _convert_="all")

@@ -99,7 +99,7 @@ class ScanRun:
     Args:
         scan: what goes over which values.
         sources: potentials by name.
-        settings: `quantities` and `mode` of :class:`Case`.
+        settings: `quantities`, `mode` and `clock` of :class:`Case`.
 
     Raises:
         ValueError: a source does not fit the scan, or there is no such quantity.

@@ -29,7 +29,9 @@ from sus2bench.benchmark.quantities import (
 from sus2bench.benchmark.stopwatch import Job, Timing, in_turn, seconds, summary, threads
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.potential import Potential
+from sus2bench.training.budget import read_clock
 
+WALL = "wall"
 _WATCHED = (ENERGY_AND_FORCES, TRAINING_GRADIENT)
 """What the peak memory is taken of."""
 
@@ -61,6 +63,7 @@ def compare(
     repeats: int = 15,
     quantities: Sequence[str] = USUAL,
     mode: str = EAGER,
+    clock: str = WALL,
 ) -> dict[str, dict[str, Any]]:
     """Time potentials against each other on one batch of frames.
 
@@ -74,12 +77,13 @@ def compare(
         quantities: what to time, see :mod:`~sus2bench.benchmark.quantities`.
         mode: form of the predictions, see :func:`~sus2bench.benchmark.inference.forms_of`. One that
             cannot be had is timed eagerly, and the reason stands in the result.
+        clock: `wall` or `processor`.
 
     Returns:
         By name what :meth:`Case.result` says.
 
     Raises:
-        ValueError: there is no such mode or quantity.
+        ValueError: there is no such mode, quantity or clock.
     """
     structures = [frame_to_atoms(frame) for frame in frames]
     cases = {
@@ -90,6 +94,7 @@ def compare(
             number_of_threads=number_of_threads,
             quantities=quantities,
             mode=mode,
+            clock=clock,
         )
         for name, potential in potentials.items()
     }
@@ -116,9 +121,11 @@ class Case:
         number_of_threads: threads of torch.
         quantities: what to time; energies and forces always are.
         mode: form of the predictions.
+        clock: `wall` or `processor`: time of this process alone, for a machine that has other work,
+            too. It adds up all threads, so that there must be one, and sees nothing of a GPU.
 
     Raises:
-        ValueError: there is no such mode or quantity.
+        ValueError: there is no such mode, quantity or clock, or the clock does not fit.
     """
 
     def __init__(
@@ -130,9 +137,13 @@ class Case:
         number_of_threads: int = 1,
         quantities: Sequence[str] = USUAL,
         mode: str = EAGER,
+        clock: str = WALL,
     ) -> None:
         check_quantities(quantities)
-        self.potential, self.mode = potential, mode
+        read = read_clock(clock)
+        if clock != WALL and (number_of_threads > 1 or potential.device.type != "cpu"):
+            raise ValueError(f"clock={clock} is for one thread of a CPU: take clock={WALL}")
+        self.potential, self.mode, self.clock = potential, mode, clock
         self.batch = batch.to(str(potential.device))
         self.frames, self.threads = len(structures), number_of_threads
         with threads(number_of_threads):
@@ -146,10 +157,10 @@ class Case:
             self.memory: dict[str, float | None] = {}
             for name, call in jobs.items():
                 call()
-                self.call_seconds[name] = seconds(call)
+                self.call_seconds[name] = seconds(call, read)
                 if name in (*self.predictions, *_WATCHED):
                     self.memory[name] = peak_memory(call, potential.device)
-        self.jobs = {name: Job(call, number_of_threads) for name, call in jobs.items()}
+        self.jobs = {name: Job(call, number_of_threads, read) for name, call in jobs.items()}
 
     def result(self, taken: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         """What the record says: circumstances, timings (µs/atom), peak memory (MB).
@@ -187,6 +198,7 @@ class Case:
             "dtype": str(self.potential.dtype).removeprefix("torch."),
             "device": self.potential.device.type,
             "threads": self.threads,
+            "clock": self.clock,
             # Only some models have a choice.
             "backend": getattr(self.potential.model, "backend", EAGER),
             "neighbour_list_included": False,

@@ -21,7 +21,7 @@ UNIT = "_us_per_atom"
 FASTER, SLOWER, SAME = "faster", "slower", "no difference shown"
 _RESAMPLES = 9999
 # What must be the same for a ratio to mean anything, and what it is of.
-_OF_ENTRIES = ("dtype", "device", "threads", "frames", "atoms", "edges")
+_OF_ENTRIES = ("dtype", "device", "threads", "clock", "frames", "atoms", "edges")
 _OF_SCANS = ("over", "fixed", "crystal")
 
 Place = tuple[str, float | None]
@@ -162,7 +162,7 @@ def _check_entries(place: Place, first: Mapping[str, Any], second: Mapping[str, 
     name, value = place
     where = name if value is None else f"{name} at {value:g}"
     for key in _OF_ENTRIES:
-        _same(f"{key} of {where}", first[key], second[key])
+        _same(f"{key} of {where}", first.get(key), second.get(key))
 
 
 def _same(what: str, first: object, second: object) -> None:
