@@ -9,8 +9,7 @@ neighbour_list            of every frame, on the CPU
 md_step                   velocity Verlet with the ASE calculator, neighbour list included
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ase
@@ -22,6 +21,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import build_frame
+from sus2bench.benchmark.inference import in_mode
 from sus2bench.models.potential import Potential
 from sus2bench.training.initialise import trains_by_steps
 from sus2bench.training.module import parameter_groups
@@ -62,22 +62,10 @@ def calls(subject: Subject, names: Sequence[str]) -> dict[str, Call]:
     return {name: call for name, call in made if call is not None}
 
 
-@contextmanager
-def _in_mode(potential: Potential, *, training: bool) -> Iterator[None]:
-    """Training mode with gradients, or evaluation without; the mode is put back."""
-    before = potential.training
-    potential.train(training)
-    try:
-        with torch.set_grad_enabled(training):
-            yield
-    finally:
-        potential.train(before)
-
-
 def _prediction(*, forces: bool, stress: bool) -> Callable[[Subject], Call]:
     def prepare(subject: Subject) -> Call:
         def predict() -> object:
-            with _in_mode(subject.potential, training=False):
+            with in_mode(subject.potential, training=False):
                 return subject.potential(subject.batch, forces=forces, stress=stress)
 
         return predict
@@ -97,7 +85,7 @@ def _training_gradient(subject: Subject) -> Call | None:
     parameters = [tensor for tensor in subject.potential.parameters() if tensor.requires_grad]
 
     def gradient() -> object:
-        with _in_mode(subject.potential, training=True):
+        with in_mode(subject.potential, training=True):
             return torch.autograd.grad(_loss(subject), parameters, allow_unused=True)
 
     return gradient
@@ -110,7 +98,7 @@ def _training_step(subject: Subject) -> Call | None:
     optimizer = torch.optim.AdamW(parameter_groups(subject.potential), lr=0.0, fused=True)
 
     def step() -> None:
-        with _in_mode(subject.potential, training=True):
+        with in_mode(subject.potential, training=True):
             _loss(subject).backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -133,12 +121,12 @@ def _md_step(subject: Subject) -> Call:
         atoms = structure.copy()
         widths = np.sqrt(atoms.get_masses() * units.kB * TEMPERATURE)  # Maxwell and Boltzmann
         atoms.set_momenta(generator.normal(size=(len(atoms), 3)) * widths[:, None])
-        with _in_mode(subject.potential, training=False):
+        with in_mode(subject.potential, training=False):
             atoms.calc = subject.potential.calculator()
         simulations.append(VelocityVerlet(atoms, timestep=TIMESTEP * units.fs))
 
     def step() -> None:
-        with _in_mode(subject.potential, training=False):
+        with in_mode(subject.potential, training=False):
             for simulation in simulations:
                 simulation.step()
 
