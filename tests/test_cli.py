@@ -76,11 +76,13 @@ def jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list:
 def test_help_of_the_program_lists_every_command(arguments, capsys):
     assert cli.main(arguments) == 0
     text = capsys.readouterr().out
-    for command in ("train", "evaluate", "speed", "compare", "data"):
+    for command in ("train", "evaluate", "speed", "compare", "compare-speed", "data"):
         assert f"\n  {command} " in text
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "speed", "compare", "data"])
+@pytest.mark.parametrize(
+    "command", ["train", "evaluate", "speed", "compare", "compare-speed", "data"]
+)
 def test_help_of_each_command_fits_a_terminal_line(command, capsys):
     assert cli.main([command, "--help"]) == 0
     text = capsys.readouterr().out

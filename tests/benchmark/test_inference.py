@@ -112,7 +112,7 @@ def test_compiled_form_predicts_the_same_and_leaves_the_process_as_it_was(model,
 
 
 def test_mode_that_was_asked_for_is_timed_and_recorded_beside_eager(potential, frames, interpreted):
-    settings = {"warm_up": 1, "repeats": 2, "training": False}
+    settings = {"warm_up": 1, "repeats": 2, "quantities": []}
     entry = speed.compare({"a": potential}, frames[:2], mode="compile", **settings)["a"]
     assert entry["mode"] == "compile"
     assert list(entry["modes_us_per_atom"]) == ["eager", "compile"]

@@ -11,6 +11,7 @@ from sus2bench.figures.learning_curve import learning_curve
 from sus2bench.figures.parameters_by_elements import parameters_by_elements
 from sus2bench.figures.pareto import pareto
 from sus2bench.figures.parity import parity
+from sus2bench.figures.speed_scan import speed_scan
 
 
 def record(name, error):
@@ -115,3 +116,37 @@ def test_parameters_by_elements_has_a_line_per_model():
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
     with pytest.raises(ValueError, match="no counts"):
         parameters_by_elements([])
+
+
+def scanned(values, time):
+    timing = {"median": time, "lower_quartile": 0.9 * time, "upper_quartile": 1.2 * time}
+    return [
+        {
+            "value": value,
+            "energy_and_forces_us_per_atom": timing,
+            "peak_memory_bytes_per_atom": {"energy_and_forces": None if value == 1 else 1000.0},
+        }
+        for value in values
+    ]
+
+
+@pytest.mark.parametrize("over", ["atoms", "elements", "cutoff", "frames", "threads"])
+def test_scan_has_a_line_with_bars_for_each_potential(over):
+    points = {name: scanned([1, 10, 89], 5.0 * n) for n, name in enumerate("abcdefghi", start=1)}
+    figure = speed_scan(over, points | {"untimed": []})
+    times = figure.axes[0]
+    assert [bars.get_label() for bars in times.containers] == list("abcdefghi")
+    assert list(times.containers[1].lines[0].get_ydata()) == [10.0] * 3
+    # From the lower to the upper quartile.
+    segment = times.containers[1].lines[2][0].get_segments()[0]
+    np.testing.assert_allclose(np.array(segment, dtype=float), [[1, 9.0], [1, 12.0]])
+    assert times.get_ylabel() == "energy and forces (µs/atom)"
+    assert "untimed" not in texts(figure)
+    if over == "atoms":
+        # Where the memory is not known there is no marker.
+        np.testing.assert_array_equal(figure.axes[1].lines[0].get_xdata(), [10, 89])
+    else:
+        assert len(figure.axes) == 1
+        assert [label.get_text() for label in times.get_xticklabels()] == ["1", "10", "89"]
+    with pytest.raises(ValueError, match="no points"):
+        speed_scan(over, {"untimed": []})

@@ -81,16 +81,25 @@ def as_it_is(potential: Potential) -> Predict:
     """The potential's own energies and forces, without a graph, in evaluation mode."""
 
     def predict(batch: Data) -> Prediction:
-        was_training = potential.training
-        potential.eval()
-        try:
-            with torch.no_grad():
-                prediction: Prediction = potential(batch, forces=True, stress=False)
-                return prediction
-        finally:
-            potential.train(was_training)
+        with in_mode(potential, training=False):
+            prediction: Prediction = potential(batch, forces=True, stress=False)
+            return prediction
 
     return predict
+
+
+@contextmanager
+def in_mode(potential: Potential, *, training: bool) -> Iterator[None]:
+    """Training mode with gradients, or evaluation without; the mode is put back."""
+    changes = potential.training != training
+    if changes:  # it takes as long as a small system in C++
+        potential.train(training)
+    try:
+        with torch.set_grad_enabled(training):
+            yield
+    finally:
+        if changes:
+            potential.train(not training)
 
 
 def compiled(potential: Potential, batch: Data) -> Predict:

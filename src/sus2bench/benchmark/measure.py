@@ -1,6 +1,5 @@
 """What every run measures and writes into its record: data, parameters, errors, speed."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from sus2bench.atoms.files import sha256_of
 from sus2bench.benchmark import accuracy, parameters, speed
 from sus2bench.benchmark.records import Record
+from sus2bench.benchmark.scan import Scan, ScanRun
+from sus2bench.benchmark.sources import Source, Untrained
 from sus2bench.data.catalogue import locate
 from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.data.dataset import FrameDataset
@@ -136,22 +137,36 @@ def measure_speed(
         logger.info("%s: energy and forces %.4g µs/atom", name, median)
 
 
-def species_list(value: Any) -> list[str] | None:
-    """Chemical symbols in type order: given as such, or as a JSON file and a key in it.
+def measure_scan(
+    record: Record,
+    scan: Scan,
+    sources: Mapping[str, Source],
+    *,
+    warm_up: int,
+    repeats: int,
+    **settings: Any,
+) -> None:
+    """Time and memory per atom of each potential at all points of a scan.
 
-    Raises:
-        ValueError: for anything else, or a key the file does not have.
+    Args:
+        record: to write to; what there is stays if the run is interrupted.
+        scan: what goes over which values.
+        sources: potentials by name.
+        warm_up: calls before the first one that counts.
+        repeats: calls that count.
+        settings: `quantities`, `mode` and `clock` of :class:`~sus2bench.benchmark.speed.Case`.
     """
-    if value is None:
-        return None
-    if isinstance(value, Mapping) and set(value) == {"file", "key"}:
-        table = json.loads(Path(value["file"]).read_text("utf-8"))
-        if value["key"] not in table:
-            raise ValueError(f"{value['file']} has no key {value['key']!r}; it has {sorted(table)}")
-        return list(table[value["key"]])
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [str(symbol) for symbol in value]
-    raise ValueError(f"species are a list of symbols, or {{file: ..., key: ...}}, not {value!r}")
+    run = ScanRun(scan, sources, **settings)
+    record["data"] |= {"name": "crystal", "species": run.elements}
+    record["scan"] = run.report
+    run.measure(warm_up, repeats)
+
+
+def describe_untrained(record: Record, sources: Mapping[str, Source]) -> None:
+    """Write down the configs of the models that are timed without training."""
+    untrained = {n: source.config for n, source in sources.items() if isinstance(source, Untrained)}
+    if untrained:
+        record["model"]["initialisation"] = {"untrained": untrained}
 
 
 def _in_short(metrics: Mapping[str, float]) -> str:

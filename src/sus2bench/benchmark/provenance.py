@@ -67,14 +67,15 @@ def hardware(threads: int | None = None) -> dict[str, Any]:
     """Processor, cores this process may use, threads torch uses, memory (GB), GPU model."""
     return {
         "cpu": _cpu_model(),
-        "cores": _usable_cores(),
+        "cores": usable_cores(),
         "threads": threads or torch.get_num_threads(),
         "memory_GB": round(psutil.virtual_memory().total / 1e9, 1),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
-def _usable_cores() -> int | None:
+def usable_cores() -> int | None:
+    """Processors that this process may run on; None where nobody knows."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

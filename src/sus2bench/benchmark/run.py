@@ -2,7 +2,7 @@
 
 train:    data -> model -> initial values -> fit -> errors of the best checkpoint -> speed
 evaluate: data, potential -> errors -> speed
-speed:    data, potentials -> speed
+speed:    data or made-up crystals, potentials -> speed
 """
 
 import logging
@@ -17,9 +17,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sus2bench.benchmark import measure
-from sus2bench.benchmark import speed as timing
 from sus2bench.benchmark.records import Record
 from sus2bench.benchmark.reporting import RunInterruptedError, recorded
+from sus2bench.benchmark.sources import source_of, species_list
+from sus2bench.benchmark.stopwatch import threads
 from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.loading import load_potential
@@ -55,7 +56,7 @@ def train(cfg: DictConfig) -> Record:
     start = _start(cfg)
     cutoff = start.cutoff if start else cfg.model.cutoff
     OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
-    with recorded(cfg, "train") as record, timing.threads(cfg.threads):
+    with recorded(cfg, "train") as record, threads(cfg.threads):
         record["hardware"]["threads"] = torch.get_num_threads()
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         with measure.timed(record, "data_seconds"):
@@ -84,9 +85,9 @@ def evaluate(cfg: DictConfig) -> Record:
         ValueError: if potential and data do not fit together.
     """
     folder = Path(cfg.paths.output)
-    with recorded(cfg, "evaluate") as record, timing.threads(cfg.threads):
+    with recorded(cfg, "evaluate") as record, threads(cfg.threads):
         record["hardware"]["threads"] = torch.get_num_threads()
-        species = measure.species_list(cfg.species)
+        species = species_list(cfg.species)
         potential = load_potential(cfg.potential, species, dtype=_dtype(cfg), backend=cfg.backend)
         datamodule = _data(cfg, record, potential.cutoff)
         measure.describe_potential(record, potential, datamodule)
@@ -98,7 +99,7 @@ def evaluate(cfg: DictConfig) -> Record:
 
 
 def speed(cfg: DictConfig) -> Record:
-    """Time potentials in turn on the same frames, as in ``conf/speed.yaml``.
+    """Time potentials in turn, as in ``conf/speed.yaml``: on frames of data, or over a scan.
 
     Returns:
         The record, written to ``paths.output``.
@@ -109,23 +110,28 @@ def speed(cfg: DictConfig) -> Record:
     """
     with recorded(cfg, "speed") as record:
         record["hardware"]["threads"] = cfg.threads
-        potentials = {name: _named(cfg, entry) for name, entry in cfg.potentials.items()}
-        if not potentials:
-            raise ValueError("no potential to time: give potentials={name: file, ...}")
-        cutoff = max(potential.cutoff for potential in potentials.values())
-        datamodule = _data(cfg, record, cutoff)
         record["model"]["dtype"] = cfg.dtype
-        measure.measure_speed(
-            record,
-            potentials,
-            datamodule,
-            split=cfg.split,
-            atoms=cfg.atoms,
-            number_of_threads=cfg.threads,
-            repeats=cfg.repeats,
-            training=cfg.training,
-            mode=cfg.mode,
-        )
+        place = {"dtype": _dtype(cfg), "device": cfg.device, "seed": cfg.seed}
+        entries = _plain(cfg.potentials)
+        sources = {name: source_of(entry, **place) for name, entry in entries.items()}
+        if not sources:
+            raise ValueError("no potential to time: give potentials={name: file, ...}")
+        measure.describe_untrained(record, sources)
+        settings = {
+            "warm_up": cfg.warm_up,
+            "repeats": cfg.repeats,
+            "quantities": list(cfg.quantities),
+            "mode": cfg.mode,
+            "clock": cfg.clock,
+        }
+        if cfg.get("scan") is not None:
+            scan = instantiate(cfg.scan, _convert_="all")
+            measure.measure_scan(record, scan, sources, **settings)
+            return record
+        datamodule = _data(cfg, record, max(source.reach for source in sources.values()))
+        potentials = {name: s.build(datamodule.species) for name, s in sources.items()}
+        settings |= {"split": cfg.split, "atoms": cfg.atoms, "number_of_threads": cfg.threads}
+        measure.measure_speed(record, potentials, datamodule, **settings)
     return record
 
 
@@ -170,7 +176,7 @@ def _start(cfg: DictConfig) -> Potential | None:
             f"potential.zbl adds a repulsion to new models; {cfg.potential.start} keeps what it "
             "has: leave one of potential.zbl and potential.start out"
         )
-    species = measure.species_list(cfg.potential.species)
+    species = species_list(cfg.potential.species)
     logger.info("%s keeps its own model, cutoff and repulsion", cfg.potential.start)
     # Lightning leaves a model in the mode it finds it in.
     start, backend = cfg.potential.start, cfg.potential.backend
@@ -299,15 +305,6 @@ def _budget(cfg: DictConfig, used: float) -> Budget:
 def _parts(group: DictConfig) -> list[Any]:
     """The parts of a group that are not switched off by null."""
     return [instantiate(part, _convert_="all") for part in group.values() if part is not None]
-
-
-def _named(cfg: DictConfig, entry: Any) -> Potential:
-    """A potential given by its file, or by file, species and backend."""
-    if isinstance(entry, str):
-        return load_potential(entry, dtype=_dtype(cfg))
-    species = measure.species_list(entry.get("species"))
-    backend = entry.get("backend")
-    return load_potential(entry.file, species, dtype=_dtype(cfg), backend=backend)
 
 
 def _plain(value: Any) -> Any:

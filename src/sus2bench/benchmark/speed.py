@@ -1,41 +1,39 @@
-"""Time per atom of energies and forces, of a training gradient, and of the neighbour list.
+"""Time per atom of potentials on the same frames: energies and forces, and what else is asked for.
 
-Potentials that are to be compared are timed on the same frames, in one process and in turn
-(A B A B ...), after a warm-up; each call that counts follows one of the same potential that does
-not. Medians and quartiles are reported. One thread unless asked.
+Potentials that are to be compared are timed in one process and in turn (A B A B ...), after a
+warm-up; each call that counts follows one of the same potential that does not. Medians and
+quartiles are reported, and the seconds of each call. One thread unless asked.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from ase import Atoms
 from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import build_frame, collate, frame_to_atoms
-from sus2bench.benchmark.inference import EAGER, FASTEST, Forms, forms_of
+from sus2bench.benchmark.inference import EAGER, FASTEST, forms_of
 from sus2bench.benchmark.memory import peak_memory
+from sus2bench.benchmark.quantities import (
+    ENERGY_AND_FORCES,
+    TRAINING_GRADIENT,
+    USUAL,
+    Call,
+    Subject,
+    calls,
+    check_quantities,
+)
+from sus2bench.benchmark.stopwatch import Job, Timing, in_turn, seconds, summary, threads
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.potential import Potential
-from sus2bench.training.initialise import trains_by_steps
+from sus2bench.training.budget import read_clock
 
-Timing = dict[str, float | int]
-
-_TRAINING = "training_gradient"
-
-
-@contextmanager
-def threads(number: int | None) -> Iterator[None]:
-    """Let torch use this many threads inside the context; None changes nothing."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+WALL = "wall"
+_WATCHED = (ENERGY_AND_FORCES, TRAINING_GRADIENT)
+"""What the peak memory is taken of."""
 
 
 def choose_frames(dataset: FrameDataset, atoms: int) -> list[Data]:
@@ -63,166 +61,172 @@ def compare(
     number_of_threads: int = 1,
     warm_up: int = 3,
     repeats: int = 15,
-    training: bool = True,
+    quantities: Sequence[str] = USUAL,
     mode: str = EAGER,
+    clock: str = WALL,
 ) -> dict[str, dict[str, Any]]:
     """Time potentials against each other on one batch of frames.
 
     Args:
         potentials: what to time, by name; each moves the frames to its own device.
-        frames: frames whose neighbour lists reach as far as every potential needs; edges beyond a
-            potential's own cutoff are dropped first, so that none pays for another's.
+        frames: with any neighbour lists; every potential gets those of its own cutoff, so that none
+            pays for another's.
         number_of_threads: threads of torch.
         warm_up: calls before the first one that counts.
         repeats: calls that count.
-        training: whether to time the gradient of a squared loss of energies and forces too, for
-            potentials that take gradient steps.
+        quantities: what to time, see :mod:`~sus2bench.benchmark.quantities`.
         mode: form of the predictions, see :func:`~sus2bench.benchmark.inference.forms_of`. One that
             cannot be had is timed eagerly, and the reason stands in the result.
+        clock: `wall` or `processor`.
 
     Returns:
-        By name: frames, atoms, edges, dtype, device, threads, mode, timings (µs/atom) and peak
-        memory (MB, taken apart from the timings).
+        By name what :meth:`Case.result` says.
 
     Raises:
-        ValueError: there is no such mode.
+        ValueError: there is no such mode, quantity or clock.
     """
-    batches = {
-        name: within_cutoff(frames, potential.cutoff).to(str(potential.device))
+    structures = [frame_to_atoms(frame) for frame in frames]
+    cases = {
+        name: Case(
+            potential,
+            graph_of(structures, potential.cutoff),
+            structures,
+            number_of_threads=number_of_threads,
+            quantities=quantities,
+            mode=mode,
+            clock=clock,
+        )
         for name, potential in potentials.items()
     }
-    jobs: dict[tuple[str, str], Callable[[], object]] = {}
-    with threads(number_of_threads):
-        forms = {name: forms_of(p, batches[name], mode) for name, p in potentials.items()}
-        for name, potential in potentials.items():
-            for form, predict in forms[name].predict.items():
-                jobs[name, form] = partial(predict, batches[name])
-            if training and trains_by_steps(potential):
-                jobs[name, _TRAINING] = _training_gradient(potential, batches[name])
-        seconds = _in_turn(jobs, warm_up, repeats)
-        timings: dict[str, dict[str, Timing]] = {name: {} for name in potentials}
-        for (name, what), values in seconds.items():
-            timings[name][what] = _summary(values, batches[name].num_nodes)
-        results: dict[str, dict[str, Any]] = {}
-        for name, potential in potentials.items():
-            timing = timings[name]
-            chosen = _chosen(mode, {form: timing[form] for form in forms[name].predict})
-            watched = {"energy_and_forces": chosen, _TRAINING: _TRAINING}
-            results[name] = {
-                **_circumstances(potential, batches[name], len(frames)),
-                **_timings(mode, chosen, timing, forms[name]),
-                "peak_memory_MB": {
-                    kind: peak_memory(jobs[name, job], potential.device)
-                    for kind, job in watched.items()
-                    if job in timing
-                },
+    taken = time_cases(cases, warm_up, repeats)
+    return {name: case.result(taken[name]) for name, case in cases.items()}
+
+
+def graph_of(structures: Sequence[Atoms], cutoff: float) -> Data:
+    """The structures with the neighbour lists of a cutoff (Å); several are joined to a batch."""
+    frames = [build_frame(structure, cutoff) for structure in structures]
+    return frames[0] if len(frames) == 1 else collate(frames)
+
+
+class Case:
+    """One potential on one batch of frames: what is timed there, and under which circumstances.
+
+    Every job is called twice when a case is made, so that what is made once and kept is there, and
+    the peak memory of a call is taken.
+
+    Args:
+        potential: moves the batch to its own device.
+        batch: the structures with the neighbour lists of its cutoff.
+        structures: the same frames.
+        number_of_threads: threads of torch.
+        quantities: what to time; energies and forces always are.
+        mode: form of the predictions.
+        clock: `wall` or `processor`: time of this process alone, for a machine that has other work,
+            too. It adds up all threads, so that there must be one, and sees nothing of a GPU.
+
+    Raises:
+        ValueError: there is no such mode, quantity or clock, or the clock does not fit.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        batch: Data,
+        structures: Sequence[Atoms],
+        *,
+        number_of_threads: int = 1,
+        quantities: Sequence[str] = USUAL,
+        mode: str = EAGER,
+        clock: str = WALL,
+    ) -> None:
+        check_quantities(quantities)
+        read = read_clock(clock)
+        if clock != WALL and (number_of_threads > 1 or potential.device.type != "cpu"):
+            raise ValueError(f"clock={clock} is for one thread of a CPU: take clock={WALL}")
+        self.potential, self.mode, self.clock = potential, mode, clock
+        self.batch = batch.to(str(potential.device))
+        self.frames, self.threads = len(structures), number_of_threads
+        with threads(number_of_threads):
+            self.forms = forms_of(potential, self.batch, mode)
+            jobs: dict[str, Call] = {
+                form: partial(predict, self.batch) for form, predict in self.forms.predict.items()
             }
-    for name, potential in potentials.items():
-        neighbours = _neighbour_list(frames, potential.cutoff, repeats)
-        results[name]["neighbour_list_us_per_atom"] = neighbours
-    return results
+            self.predictions = tuple(jobs)
+            jobs |= calls(Subject(potential, self.batch, structures), quantities)
+            self.call_seconds: dict[str, float] = {}
+            self.memory: dict[str, float | None] = {}
+            for name, call in jobs.items():
+                call()
+                self.call_seconds[name] = seconds(call, read)
+                if name in (*self.predictions, *_WATCHED):
+                    self.memory[name] = peak_memory(call, potential.device)
+        self.jobs = {name: Job(call, number_of_threads, read) for name, call in jobs.items()}
+
+    def result(self, taken: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+        """What the record says: circumstances, timings (µs/atom), peak memory (MB).
+
+        Args:
+            taken: the seconds of the calls of each job.
+        """
+        atoms = int(self.batch.num_nodes)
+        timing = {name: summary(values, atoms) for name, values in taken.items()}
+        chosen = self._chosen(timing)
+        shown = {ENERGY_AND_FORCES: timing[chosen]} | {
+            name: values for name, values in timing.items() if name not in self.predictions
+        }
+        memory = {ENERGY_AND_FORCES: chosen, TRAINING_GRADIENT: TRAINING_GRADIENT}
+        return {
+            **self._circumstances(atoms),
+            "mode": chosen,
+            **{f"{name}_us_per_atom": values for name, values in shown.items()},
+            **self._of_the_modes(timing),
+            "peak_memory_MB": {
+                name: self.memory[job] for name, job in memory.items() if job in self.memory
+            },
+        }
+
+    def _circumstances(self, atoms: int) -> dict[str, Any]:
+        edges = int(self.batch.edge_index.shape[1])
+        tensors = [value for _, value in self.batch if isinstance(value, torch.Tensor)]
+        return {
+            "frames": self.frames,
+            "atoms": atoms,
+            "edges": edges,
+            "neighbours_per_atom": edges / atoms,
+            "elements": len(self.batch.atomic_numbers.unique()),
+            "elements_of_potential": len(self.potential.species),
+            "dtype": str(self.potential.dtype).removeprefix("torch."),
+            "device": self.potential.device.type,
+            "threads": self.threads,
+            "clock": self.clock,
+            # Only some models have a choice.
+            "backend": getattr(self.potential.model, "backend", EAGER),
+            "neighbour_list_included": False,
+            "graph_bytes_per_atom": sum(t.numel() * t.element_size() for t in tensors) / atoms,
+        }
+
+    def _chosen(self, timing: Mapping[str, Timing]) -> str:
+        """The form whose time counts: the one asked for, if it is there."""
+        if self.mode == FASTEST:
+            return min(self.predictions, key=lambda form: timing[form]["median"])
+        return self.mode if self.mode in self.predictions else EAGER
+
+    def _of_the_modes(self, timing: Mapping[str, Timing]) -> dict[str, Any]:
+        if self.mode == EAGER:
+            return {}
+        return {
+            "modes_us_per_atom": {form: timing[form] for form in self.predictions},
+            "preparation_seconds": self.forms.seconds,
+            "missing_modes": self.forms.missing,
+        }
 
 
-def _circumstances(potential: Potential, batch: Data, frames: int) -> dict[str, Any]:
-    return {
-        "frames": frames,
-        "atoms": int(batch.num_nodes),
-        "edges": int(batch.edge_index.shape[1]),
-        "dtype": str(potential.dtype).removeprefix("torch."),
-        "device": potential.device.type,
-        "threads": torch.get_num_threads(),
-        "neighbour_list_included": False,
-    }
-
-
-def _chosen(mode: str, timings: Mapping[str, Timing]) -> str:
-    """The form whose time counts: the one asked for, if it is there."""
-    if mode == FASTEST:
-        return min(timings, key=lambda form: timings[form]["median"])
-    return mode if mode in timings else EAGER
-
-
-def _timings(mode: str, chosen: str, timing: Mapping[str, Timing], forms: Forms) -> dict[str, Any]:
-    """What the record says of one potential's times."""
-    entry: dict[str, Any] = {"mode": chosen, "energy_and_forces_us_per_atom": timing[chosen]}
-    if _TRAINING in timing:
-        entry[f"{_TRAINING}_us_per_atom"] = timing[_TRAINING]
-    if mode != EAGER:
-        entry["modes_us_per_atom"] = {form: timing[form] for form in forms.predict}
-        entry["preparation_seconds"] = forms.seconds
-        entry["missing_modes"] = forms.missing
-    return entry
-
-
-def within_cutoff(frames: Sequence[Data], cutoff: float) -> Data:
-    """One batch of the frames, rebuilt with the neighbour lists of this cutoff (Å)."""
-    return collate([build_frame(frame_to_atoms(frame), cutoff) for frame in frames])
-
-
-def _training_gradient(potential: Potential, batch: Data) -> Callable[[], object]:
-    parameters = [tensor for tensor in potential.parameters() if tensor.requires_grad]
-
-    def gradient() -> object:
-        was_training = potential.training
-        potential.train()
-        try:
-            with torch.enable_grad():
-                predicted = potential(batch, forces=True, stress=False)
-                loss = predicted.energy.square().sum() + predicted.forces.square().sum()
-                return torch.autograd.grad(loss, parameters, allow_unused=True)
-        finally:
-            potential.train(was_training)
-
-    return gradient
-
-
-def _in_turn(
-    jobs: Mapping[tuple[str, str], Callable[[], object]], warm_up: int, repeats: int
-) -> dict[tuple[str, str], list[float]]:
-    for job in jobs.values():
-        for _ in range(warm_up):
-            job()
-    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in jobs}
-    for _ in range(repeats):
-        for key, job in jobs.items():
-            # One call that does not count: the first after another potential pays for the memory
-            # and caches that one has left behind, which a series of calls would not.
-            job()
-            seconds[key].append(_seconds(job))
-    return seconds
-
-
-def _seconds(job: Callable[[], object]) -> float:
-    _finish()
-    start = time.perf_counter()
-    job()
-    _finish()
-    return time.perf_counter() - start
-
-
-def _finish() -> None:
-    """Wait until the device has done what it was asked."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def _neighbour_list(frames: Sequence[Data], cutoff: float, repeats: int) -> Timing:
-    structures = [frame_to_atoms(frame) for frame in frames]
-    atoms = sum(len(structure) for structure in structures)
-
-    def build() -> None:
-        for structure in structures:
-            build_frame(structure, cutoff)
-
-    build()
-    return _summary([_seconds(build) for _ in range(repeats)], atoms)
-
-
-def _summary(seconds: Sequence[float], atoms: int) -> Timing:
-    lower, median, upper = np.percentile(np.array(seconds) * 1e6 / atoms, [25, 50, 75]).tolist()
-    return {
-        "median": median,
-        "lower_quartile": lower,
-        "upper_quartile": upper,
-        "repeats": len(seconds),
-    }
+def time_cases(
+    cases: Mapping[Any, Case], warm_up: int, repeats: int
+) -> dict[Any, dict[str, list[float]]]:
+    """Seconds of the calls of all jobs of all cases, which take turns."""
+    jobs = {(key, name): job for key, case in cases.items() for name, job in case.jobs.items()}
+    taken: dict[Any, dict[str, list[float]]] = {key: {} for key in cases}
+    for (key, name), values in in_turn(jobs, warm_up, repeats).items():
+        taken[key][name] = values
+    return taken

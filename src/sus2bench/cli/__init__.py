@@ -1,4 +1,4 @@
-"""The `sus2bench` command line: train, evaluate, speed, compare, data."""
+"""The `sus2bench` command line: train, evaluate, speed, compare, compare-speed, data."""
 
 import argparse
 import difflib
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         **{name: partial(_run, name) for name in RUN_COMMANDS},
         "compare": _compare,
+        "compare-speed": _compare_speed,
         "data": _data,
     }
     command, *rest = arguments or ["--help"]
@@ -54,15 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(stop) or "interrupted", code=INTERRUPTED)
     except _user_errors() as error:
         return _fail(error)
-
-
-def _near_commands(command: str, commands: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(command, commands, n=2, cutoff=0.5)
-    return (
-        f"; did you mean {' or '.join(near)}?" if near else f" (there are: {', '.join(commands)})"
-    )
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
@@ -158,8 +150,22 @@ def _compare(arguments: list[str]) -> int:
     parser.add_argument("records", nargs="+", metavar="RECORD")
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--reference", metavar="NAME")
     options = parser.parse_args(arguments)
-    compare(options.records, options.format, options.out)
+    compare(options.records, options.format, options.out, options.reference)
+    return 0
+
+
+def _compare_speed(arguments: list[str]) -> int:
+    from sus2bench.cli.speed import FORMATS, compare_speed
+
+    parser = _Parser(prog="sus2bench compare-speed", add_help=False, allow_abbrev=False)
+    parser.add_argument("records", nargs=2, metavar="RECORD")
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument("--confidence", type=float, default=0.95)
+    parser.add_argument("--least", type=float, default=0.03)
+    options = parser.parse_args(arguments)
+    compare_speed(options.records, options.format, options.confidence, options.least)
     return 0
 
 

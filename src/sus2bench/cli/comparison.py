@@ -12,33 +12,43 @@ if TYPE_CHECKING:
 FORMATS = ("table", "markdown", "csv", "latex")
 
 
-def compare(sources: Sequence[str], shown: str, out: Path | None) -> None:
+def compare(
+    sources: Sequence[str], shown: str, out: Path | None, reference: str | None = None
+) -> None:
     """Print the table of some records and, given a folder, write tables and figures there.
 
     Args:
         sources: record files, or folders that are searched for them.
         shown: one of `FORMATS`.
         out: folder for the tables and figures, made where missing.
+        reference: potential that the times of speed runs are divided by in the report; that which
+            is first in each, if not given.
 
     Raises:
         FileNotFoundError: if a source holds no record.
-        ValueError: if a record does not follow the schema.
+        ValueError: if a record does not follow the schema, or has not timed the reference.
     """
     from sus2bench.benchmark import tables
     from sus2bench.benchmark.records import find_records, with_joint_speeds
+    from sus2bench.cli.speed import print_scans, scan_figures, speed_sections
 
-    found = with_joint_speeds(find_records(sources))
+    every = find_records(sources)
+    records = [record for _, record in every]
+    found = with_joint_speeds(every)
     table = tables.results_table(record for _, record in found)
-    if shown == "table":
-        _print_table(table)
-    else:
+    if shown != "table":
         print(getattr(tables, shown)(table), end="")
+    elif len(table):
+        _print_table(table)
+    if shown == "table":
+        print_scans(records)
     if out is not None:
-        figures = _write_figures(found, out)
+        sections = speed_sections(records, reference)
+        figures = [*_write_figures(found, out), *scan_figures(records, out)]
         names = sorted({file.stem for file in [*_write_tables(table, out), *figures]})
         print(f"written to {out}: {', '.join(names)}")
-        report = out / "report.md"
-        write_atomically(report, lambda part: part.write_text(_report(found, table, figures)))
+        report, text = out / "report.md", _report(every, table, figures, sections)
+        write_atomically(report, lambda part: part.write_text(text, "utf-8"))
         print(f"report: {report}")
 
 
@@ -107,13 +117,17 @@ def _files_beside(found: Sequence[tuple[Path, dict[str, Any]]], name: str) -> di
 
 
 def _report(
-    found: Sequence[tuple[Path, dict[str, Any]]], table: "DataFrame", figures: Sequence[Path]
+    found: Sequence[tuple[Path, dict[str, Any]]],
+    table: "DataFrame",
+    figures: Sequence[Path],
+    sections: Sequence[str],
 ) -> str:
-    """One Markdown page: the table, the figures, and where each number is from."""
+    """One Markdown page: tables, figures, and where each number is from."""
     from sus2bench.benchmark import tables
 
-    lines = ["# Comparison", "", tables.markdown(table)]
+    lines = ["# Comparison", ""] + ([tables.markdown(table)] if len(table) else [])
     lines += [f"![{file.stem}]({file.name})\n" for file in figures if file.suffix == ".png"]
+    lines += sections
     lines += ["## Records", "", "| run | made | commit | processor | threads | configuration |"]
     lines += ["|---|---|---|---|---|---|"]
     for _, record in found:

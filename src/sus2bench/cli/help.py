@@ -20,11 +20,12 @@ usage: sus2bench COMMAND [ARGUMENTS]
 Train machine-learned interatomic potentials and compare them on the same data.
 
 commands:
-  train      fit a potential to a data set, test it, and write its record
-  evaluate   errors of a trained potential on the test frames of a data set
-  speed      time energies and forces of one or several potentials on the same frames
-  compare    put records side by side in a table
-  data       list the data sets, describe one
+  train          fit a potential to a data set, test it, and write its record
+  evaluate       errors of a trained potential on the test frames of a data set
+  speed          time potentials on the same frames, or over sizes, elements, cutoffs, ...
+  compare        put records side by side in a table
+  compare-speed  say whether the times of two records differ beyond noise
+  data           list the data sets, describe one
 
   sus2bench COMMAND --help says more; sus2bench --version prints the version.
 
@@ -55,8 +56,11 @@ _ABOUT = {
         ],
     ),
     "speed": (
-        "Time energies and forces of potentials on the same frames, in turn.",
-        ["sus2bench speed 'potentials={first: a.ckpt, second: b.ckpt}' dtype=float32"],
+        "Time potentials in turn, on the same frames of a data set or over a scan of made-up ones.",
+        [
+            "sus2bench speed 'potentials={first: a.ckpt, second: b.ckpt}' dtype=float32",
+            "sus2bench speed scan=elements 'potentials={sus2: {model: sus2, backend: cpp}}'",
+        ],
     ),
 }
 
@@ -75,19 +79,39 @@ options:
 
 _COMPARE = """\
 usage: sus2bench compare RECORD [RECORD ...] [--format table|markdown|csv|latex] [--out DIR]
+                         [--reference NAME]
 
 Put records side by side: errors, parameter counts, speed and training time. A RECORD is a record
 file (record.json) or a folder that is searched for them.
 
 options:
-  --format FORMAT  how to print the table: table (default), markdown, csv or latex
-  --out DIR        also write the table in every format, and the figures, to DIR
-  -h, --help       this text
+  --format FORMAT   how to print the table: table (default), markdown, csv or latex
+  --out DIR         also write the table in every format, and the figures, to DIR
+  --reference NAME  potential that times are divided by in the report (the first in each record)
+  -h, --help        this text
 
 examples:
   sus2bench compare runs/
   sus2bench compare runs/ results/ --format markdown
   sus2bench compare runs/a/record.json runs/b/record.json --out report"""
+
+_COMPARE_SPEED = """\
+usage: sus2bench compare-speed FIRST SECOND [--confidence C] [--least R]
+                               [--format table|markdown|csv]
+
+Say whether potentials are faster or slower in the second of two speed records, which were made in
+the same way on the same machine: ratios of medians with their intervals. A RECORD is a record file
+or a folder that holds one.
+
+options:
+  --confidence C   of the intervals; 1 - C is the rate of false discoveries (0.95)
+  --least R        relative difference that counts at all: two runs of the same program differ, too
+                   (0.03)
+  --format FORMAT  how to print: table (default), markdown or csv
+  -h, --help       this text
+
+example:
+  sus2bench compare-speed runs/speed/before runs/speed/after"""
 
 _DATA = """\
 usage: sus2bench data list
@@ -113,6 +137,8 @@ def command_help(command: str) -> str:
     """Help of one command; for those that take a config also its groups and keys."""
     if command == "compare":
         return _COMPARE
+    if command == "compare-speed":
+        return _COMPARE_SPEED
     if command == "data":
         return _DATA
     folder = configuration_folder()

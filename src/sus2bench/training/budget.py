@@ -46,7 +46,7 @@ def read_clock(clock: str | Callable[[], float]) -> Callable[[], float]:
     if not isinstance(clock, str):
         return clock
     if clock not in CLOCKS:
-        raise ValueError(f"budget.clock is one of {', '.join(CLOCKS)}, not {clock!r}")
+        raise ValueError(f"a clock is one of {', '.join(CLOCKS)}, not {clock!r}")
     return CLOCKS[clock]
 
 
