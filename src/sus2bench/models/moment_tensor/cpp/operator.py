@@ -38,6 +38,11 @@ def energies_and_gradient(model: "MomentTensorModel", frame: Data) -> tuple[Tens
     return site, gradient
 
 
+def energies(model: "MomentTensorModel", frame: Data) -> Tensor:
+    """Site energies (N,) in eV, as those of `predict`."""
+    return _from_positions(model, frame, None, None)
+
+
 def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivatives:
     """Site energies, forces and virial, not to be differentiated, from positions.
 
@@ -45,15 +50,26 @@ def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivat
 
     Args:
         model: on the CPU.
-        frame: a frame or a batch, edges sorted by centre.
+        frame: a frame or a batch, edges sorted by centre; those beyond the cutoff are left out.
         virial: whether it is wanted.
 
     Raises:
         CompilerMissingError: the kernel cannot be compiled here.
     """
+    forces = torch.zeros(len(frame.pos), 3, dtype=torch.float64)
+    total = torch.zeros(len(frame.cell), 3, 3, dtype=torch.float64) if virial else None
+    site = _from_positions(model, frame, forces, total)
+    dtype = model.dtype
+    return Derivatives(site, forces.to(dtype), None if total is None else total.to(dtype))
+
+
+def _from_positions(
+    model: "MomentTensorModel", frame: Data, forces: Tensor | None, total: Tensor | None
+) -> Tensor:
+    """Returns site energies; adds to forces and virial, which are zero, where they are given."""
     settings = _settings(model, frame)
     of_atom, frames = frame_of_atom(frame)
-    precise, dtype = torch.float64, model.dtype
+    precise = torch.float64
     with torch.no_grad():
         xi, weight = model.readout.xi, model.readout.species_weight
         positions = frame.pos.to(precise).contiguous()
@@ -62,16 +78,14 @@ def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivat
         parameters = [parameter.contiguous() for parameter in settings.parameters]
         of_atom = of_atom.contiguous()
         site = torch.zeros(len(positions), dtype=precise)
-        forces = torch.zeros(len(positions), 3, dtype=precise)
-        total = torch.zeros(frames, 3, 3, dtype=precise) if virial else None
         problem = settings.problem(None, xi, weight, parameters)
         problem.positions, problem.cells = positions.data_ptr(), cells.data_ptr()
         problem.shifts, problem.frame_of = shifts.data_ptr(), of_atom.data_ptr()
         problem.frames = frames
-        problem.site, problem.forces = site.data_ptr(), forces.data_ptr()
+        problem.site, problem.forces = site.data_ptr(), _address(forces)
         problem.virial = _address(total)
-        settings.kernels.forces(problem, dtype)
-    return Derivatives(site, forces.to(dtype), None if total is None else total.to(dtype))
+        settings.kernels.forces(problem, model.dtype)
+    return site
 
 
 def prepare(model: "MomentTensorModel") -> Library:
