@@ -83,6 +83,16 @@ class DependsOnCompany(Pairs):
         return super().forward(frame) * len(frame.atomic_numbers) ** 0.5
 
 
+class SaysItIsLocal(Pairs):
+    strictly_local = True
+
+    def forward(self, frame):
+        neighbour, centre = frame.edge_index
+        site = super().forward(frame)
+        weight = self.pair_energies(frame.edge_vectors)
+        return site.index_add(0, centre, weight * site[neighbour])
+
+
 class DependsOnOrder(Pairs):
     def forward(self, frame):
         site = super().forward(frame)
@@ -174,6 +184,7 @@ def test_a_correct_model_passes(test):
         (DependsOnCompany, "test_batch_equals_single_frames", "frame 0 of a batch"),
         (DependsOnCompany, "test_supercells_are_extensive", "supercell"),
         (DependsOnCompany, "test_far_fragments_are_additive", "lone atoms"),
+        (SaysItIsLocal, "test_blocks_of_atoms_equal_the_whole", "evaluated in blocks"),
         (DependsOnOrder, "test_permutation_of_atoms_permutes_forces", "permuted"),
         (
             HasABareNorm,

@@ -17,7 +17,7 @@ from ase.optimize import BFGS
 from ase.units import GPa, fs
 from torch import Tensor
 
-from sus2bench.atoms.frame import edge_vectors
+from sus2bench.atoms.frame import build_frame, edge_vectors
 from sus2bench.interfaces.calculator import FrameCalculator
 
 CUTOFF = 5.0
@@ -30,20 +30,22 @@ class Prediction(NamedTuple):
     site_energies: Tensor
 
 
-def morse(frame):
+def morse(frame, *, forces=True, stress=True):
     """A Morse crystal, switched off at the cutoff: the interface needs no model of ours."""
     vectors = edge_vectors(frame).detach().requires_grad_()
     distance = vectors.norm(dim=1)
-    switch = (1 - (distance / CUTOFF) ** 2) ** 3
+    switch = (1 - (distance / CUTOFF) ** 2).clamp(min=0) ** 3
     bond = 0.5 * ((1 - torch.exp(-1.4 * (distance - 2.8))) ** 2 - 1) * switch
     neighbour, centre = frame.edge_index
     site = torch.zeros(len(frame.pos), dtype=torch.float64).index_add(0, centre, 0.5 * bond)
     (gradient,) = torch.autograd.grad(site.sum(), vectors)
-    forces = torch.zeros_like(frame.pos).index_add(0, centre, gradient)
-    forces = forces.index_add(0, neighbour, gradient, alpha=-1)
+    force = torch.zeros_like(frame.pos).index_add(0, centre, gradient)
+    force = force.index_add(0, neighbour, gradient, alpha=-1)
     volume = torch.linalg.det(frame.cell[0]).abs()
-    stress = (gradient.T @ vectors).detach()[None] / volume
-    return Prediction(site.sum()[None], forces, stress, site)
+    tension = (gradient.T @ vectors).detach()[None] / volume
+    return Prediction(
+        site.sum()[None], force if forces else None, tension if stress else None, site
+    )
 
 
 @pytest.fixture
@@ -77,28 +79,79 @@ def test_stress_is_refused_without_a_periodic_cell():
 
 def test_a_predictor_without_forces_or_stress_has_neither():
     atoms = bulk("Ag")
-    atoms.calc = FrameCalculator(lambda frame: morse(frame)._replace(forces=None, stress=None), 5.0)
+    atoms.calc = FrameCalculator(lambda frame, **_: morse(frame, forces=False, stress=False), 5.0)
     assert atoms.get_potential_energy() < 0
     for ask in (atoms.get_forces, atoms.get_stress):
         with pytest.raises(PropertyNotImplementedError):
             ask()
 
 
+def watched(calls):
+    """The potential, which notes what is asked of it."""
+
+    def predict(frame, *, forces, stress):
+        calls.append((forces, stress))
+        return morse(frame, forces=forces, stress=stress)
+
+    return FrameCalculator(predict, CUTOFF)
+
+
 def test_new_positions_are_noticed_and_old_ones_remembered(crystal):
     calls = []
-
-    def counted(frame):
-        calls.append(frame)
-        return morse(frame)
-
-    crystal.calc = FrameCalculator(counted, CUTOFF)
-    first = crystal.get_potential_energy()
-    crystal.get_forces()
-    crystal.get_stress()
-    assert len(calls) == 1
-    crystal.positions[0, 0] += 0.1
-    assert crystal.get_potential_energy() != first
+    crystal.calc = watched(calls)
+    first = crystal.get_stress(), crystal.get_forces(), crystal.get_potential_energy()
+    for _ in range(2):
+        crystal.get_forces(), crystal.get_stress(), crystal.get_potential_energy()
     assert len(calls) == 2
+    crystal.positions[0, 0] += 0.1
+    assert crystal.get_potential_energy() != first[2]
+    crystal.get_forces(), crystal.get_stress()
+    assert len(calls) == 3
+
+
+def test_what_has_never_been_asked_for_is_not_computed(crystal):
+    calls = []
+    crystal.calc = watched(calls)
+    for ask in (crystal.get_potential_energy, crystal.get_forces, crystal.get_stress):
+        ask()
+        crystal.positions[0, 0] += 0.1
+    crystal.get_potential_energy()
+    assert calls == [(False, False), (True, False), (True, True), (True, True)]
+
+
+def dynamics_of(atoms, steps, skin):
+    """Total energies and last forces of a run at constant energy."""
+    atoms = atoms.copy()
+    atoms.calc = FrameCalculator(morse, CUTOFF, skin=skin)
+    energies = []
+    with VelocityVerlet(atoms, timestep=1 * fs) as dynamics:
+        dynamics.attach(lambda: energies.append(atoms.get_total_energy()))
+        dynamics.run(steps)
+    return np.array(energies), atoms.get_forces()
+
+
+def test_molecular_dynamics_is_the_same_with_a_list_that_is_kept(crystal, monkeypatch):
+    lists = []
+
+    def counted(atoms, cutoff):
+        lists.append(cutoff)
+        return build_frame(atoms, cutoff)
+
+    monkeypatch.setattr("sus2bench.atoms.moving.build_frame", counted)
+    atoms = crystal.repeat((2, 2, 1))
+    MaxwellBoltzmannDistribution(atoms, temperature_K=600, rng=np.random.default_rng(1))
+    kept, kept_forces = dynamics_of(atoms, 300, 1.0)
+    assert lists[:2] == [CUTOFF, CUTOFF + 1.0]
+    # An atom takes some 30 fs or more over half an ångström.
+    assert len(lists) < 20
+    new, new_forces = dynamics_of(atoms, 300, 0.0)
+    assert len(lists) > 300
+    # Sums in another order, which the motion makes larger as it goes on.
+    np.testing.assert_allclose(kept, new, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(kept_forces, new_forces, rtol=0, atol=1e-10)
+    # Of twice the temperature, twice the error of the time step below.
+    assert np.ptp(kept) < 24e-3
+    assert abs(np.mean(kept[-50:]) - np.mean(kept[:50])) < 24e-4
 
 
 def test_constraints_do_not_reach_the_results(crystal):

@@ -51,5 +51,6 @@ def neighbour_list(
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int32)
     # One thread: the order of the pairs, and so every sum over them, is the same in each run.
     finder = NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
-    centre, neighbour, shift = finder.compute(positions, cell, pbc, "ijS")
+    # Views of the finder's memory; what is returned are copies.
+    centre, neighbour, shift = finder.compute(positions, cell, pbc, "ijS", copy=False)
     return centre.astype(np.int64), neighbour.astype(np.int64), shift.astype(np.int32)

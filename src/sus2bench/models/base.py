@@ -11,7 +11,9 @@ from ase.data import chemical_symbols
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sus2bench.models.derivatives import Derivatives, derivatives, with_edge_vectors
+from sus2bench.models import blocks
+from sus2bench.models.blocks import Extent
+from sus2bench.models.derivatives import Derivatives
 
 
 def atomic_number(element: str | int) -> int:
@@ -46,6 +48,10 @@ class SiteEnergyModel(nn.Module, ABC):
 
     smoothness: ClassVar[int] = 1
     """Number of continuous derivatives of the energy at the cutoff (1: the force is continuous)."""
+
+    strictly_local: bool = False
+    """Whether the energy of an atom depends on its own edges alone, unlike in message passing, so
+    that large systems can be evaluated block by block."""
 
     species_index: Tensor
 
@@ -82,6 +88,15 @@ class SiteEnergyModel(nn.Module, ABC):
         tensors = chain(self.parameters(), self.buffers())
         return next(tensor.dtype for tensor in tensors if tensor.is_floating_point())
 
+    def energies(self, frame: Data, *, differentiable: bool) -> Tensor:
+        """Site energies (N,) of a frame or a batch, as `forward`.
+
+        Args:
+            frame: without edge vectors.
+            differentiable: whether the results will be differentiated by the parameters.
+        """
+        return blocks.energies(self, frame, self._extent, differentiable=differentiable)
+
     def predict(self, frame: Data, *, differentiable: bool, virial: bool) -> Derivatives:
         """Site energies of a frame or a batch, as `forward`, with forces and virial.
 
@@ -92,8 +107,13 @@ class SiteEnergyModel(nn.Module, ABC):
             differentiable: whether the results will be differentiated by the parameters.
             virial: whether it is wanted.
         """
-        graph = with_edge_vectors(frame, self.dtype)
-        return derivatives(self, graph, differentiable=differentiable, virial=virial)
+        return blocks.predict(
+            self, frame, self._extent, differentiable=differentiable, virial=virial
+        )
+
+    @property
+    def _extent(self) -> Extent:
+        return Extent(self.dtype, self.cutoff, self.strictly_local)
 
     def for_inference(self) -> tuple["SiteEnergyModel", str]:
         """The fastest equal model on the device of its parameters, and what makes it fast.

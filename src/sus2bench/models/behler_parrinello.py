@@ -63,6 +63,7 @@ class BehlerParrinello(SiteEnergyModel):
     """
 
     smoothness = 1  # f_c has a continuous slope, no more
+    strictly_local = True
     centre: Tensor
     half_range: Tensor
     eta: Tensor

@@ -25,6 +25,8 @@ class Composition(SiteEnergyModel):
         cutoff: of the neighbour lists, which are not used, Å.
     """
 
+    strictly_local = True
+
     zero: Tensor
 
     def __init__(self, species: Sequence[str | int], cutoff: float = 5.0) -> None:

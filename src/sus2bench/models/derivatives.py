@@ -39,13 +39,20 @@ def derivatives(
         differentiable: whether the results will be differentiated by parameters.
         virial: whether it is wanted.
     """
+    site, gradient = edge_gradient(site_energies, frame, differentiable=differentiable)
+    return from_edge_gradient(site, gradient, frame, virial=virial)
+
+
+def edge_gradient(
+    site_energies: Callable[[Data], Tensor], frame: Data, *, differentiable: bool
+) -> tuple[Tensor, Tensor]:
+    """Site energies (N,) and the gradient (E, 3) of their sum; arguments as of `derivatives`."""
     graph = copy.copy(frame)
     graph.edge_vectors = frame.edge_vectors.detach().requires_grad_()
     with torch.enable_grad():
         site = site_energies(graph)
         gradient = _gradient(site, graph.edge_vectors, differentiable)
-    site = site if differentiable else site.detach()
-    return from_edge_gradient(site, gradient, frame, virial=virial)
+    return (site if differentiable else site.detach()), gradient
 
 
 def with_edge_vectors(frame: Data, dtype: torch.dtype) -> Data:

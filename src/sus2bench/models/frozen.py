@@ -50,6 +50,7 @@ class FrozenRadial(SiteEnergyModel):
                 "frozen; use a model such as sus2bench.models.sus2.SUS2"
             )
         self.model: SiteEnergyModel = inner.requires_grad_(False)
+        self.strictly_local = inner.strictly_local
 
     def forward(self, frame: Data) -> Tensor:
         """Site energies (N,) of the model inside, eV."""

@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import frame_of_atom
+from sus2bench.atoms.moving import SKIN
+from sus2bench.models import blocks
 from sus2bench.models.atomic_energies import AtomicEnergies
 from sus2bench.models.base import SiteEnergyModel
-from sus2bench.models.derivatives import Derivatives, derivatives, with_edge_vectors
+from sus2bench.models.blocks import Extent
+from sus2bench.models.derivatives import Derivatives
 from sus2bench.models.zbl import ZBL, PairRepulsion
 
 if TYPE_CHECKING:
@@ -95,7 +98,7 @@ class Potential(nn.Module):
         batch, frames = frame_of_atom(frame)
         with torch.set_grad_enabled(differentiable):
             if not (forces or stress):
-                site = self._site_energies(frame, types)
+                site = self._site_energies(frame, types, differentiable)
                 return Prediction(_sums(site, batch, frames), None, None, None, site)
             site, force, virial = self._derivatives(frame, types, differentiable, virial=stress)
             return Prediction(
@@ -106,10 +109,13 @@ class Potential(nn.Module):
                 site,
             )
 
-    def _site_energies(self, frame: Data, types: Tensor) -> Tensor:
-        graph = with_edge_vectors(frame, self.dtype)
-        site: Tensor = self.atomic_energies(self.model(graph), types)
-        return site if self.zbl is None else site + self.zbl(graph)
+    def _site_energies(self, frame: Data, types: Tensor, differentiable: bool) -> Tensor:
+        found = self.model.energies(frame, differentiable=differentiable)
+        site: Tensor = self.atomic_energies(found, types)
+        if self.zbl is None:
+            return site
+        extent = self._extent_of_repulsion(self.zbl)
+        return site + blocks.energies(self.zbl, frame, extent, differentiable=differentiable)
 
     def _derivatives(
         self, frame: Data, types: Tensor, differentiable: bool, *, virial: bool
@@ -120,11 +126,16 @@ class Potential(nn.Module):
         scale = self.atomic_energies.scale.to(forces.dtype)
         forces, total = forces * scale, None if total is None else total * scale
         if self.zbl is not None:
-            graph = with_edge_vectors(frame, self.dtype)
-            short = derivatives(self.zbl, graph, differentiable=differentiable, virial=virial)
+            extent = self._extent_of_repulsion(self.zbl)
+            short = blocks.predict(
+                self.zbl, frame, extent, differentiable=differentiable, virial=virial
+            )
             site, forces = site + short.site, forces + short.forces
             total = None if total is None or short.virial is None else total + short.virial
         return Derivatives(site, forces, total)
+
+    def _extent_of_repulsion(self, zbl: PairRepulsion) -> Extent:
+        return Extent(self.dtype, zbl.cutoff, strictly_local=True)
 
     def _types(self, frame: Data) -> Tensor:
         types = self.model.types(frame.atomic_numbers)
@@ -138,11 +149,16 @@ class Potential(nn.Module):
             )
         return types
 
-    def calculator(self) -> "FrameCalculator":
-        """An ASE calculator with energy, energies, forces and stress."""
+    def calculator(self, *, skin: float = SKIN) -> "FrameCalculator":
+        """An ASE calculator with energy, energies, forces and stress.
+
+        Args:
+            skin: by how much its neighbour list reaches beyond the cutoff, so that it can be kept
+                for a while, Å; 0 for a new list at each step. Results do not depend on it.
+        """
         from sus2bench.interfaces.calculator import FrameCalculator
 
-        return FrameCalculator(self.eval(), self.cutoff, device=self.device)
+        return FrameCalculator(self.eval(), self.cutoff, skin=skin, device=self.device)
 
     def to_payload(self) -> dict[str, Any]:
         """Everything needed to rebuild the potential, as tensors and plain data."""

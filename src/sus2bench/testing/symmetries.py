@@ -5,7 +5,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sus2bench.atoms.frame import build_frame
+from sus2bench.atoms.frame import build_frame, collate
+from sus2bench.models import blocks
+from sus2bench.models.blocks import Extent
+from sus2bench.models.derivatives import Derivatives
 from sus2bench.models.potential import Prediction
 from sus2bench.testing.base import ContractBase
 from sus2bench.testing.potentials import check_close, forces, predict, stress
@@ -82,6 +85,28 @@ class SymmetryTests(ContractBase):
             _compare(member, predict(potential, atoms), f"frame {number} of a batch")
             alone = potential(build_frame(atoms, potential.cutoff))
             _compare(member, alone, f"frame {number} without a batch index")
+
+    def test_blocks_of_atoms_equal_the_whole(self) -> None:
+        """A model that says its energies are strictly local is evaluated in blocks of an atom."""
+        potential = self.potential()
+        model = potential.model
+        if not model.strictly_local:
+            return
+        extent = Extent(model.dtype, model.cutoff, strictly_local=True)
+        frames = [
+            build_frame(atoms, potential.cutoff + 0.7)
+            for atoms in structures(potential.species).values()
+        ]
+        batch = collate(frames)
+        whole, split = (
+            blocks.predict(model, batch, extent, differentiable=False, virial=True, largest=size)
+            for size in (batch.edge_index.numel(), 1)
+        )
+        for name, actual, expected in zip(Derivatives._fields, split, whole, strict=True):
+            if actual is not None and expected is not None:
+                check_close(actual, expected, TOLERANCE, f"{name} evaluated in blocks")
+        site = blocks.energies(model, batch, extent, differentiable=False, largest=1)
+        check_close(site, whole.site, TOLERANCE, "site energies alone evaluated in blocks (eV)")
 
     def test_supercells_are_extensive(self) -> None:
         """Several images of one atom act like as many atoms: tiny, skewed, partly periodic cells.

@@ -125,6 +125,31 @@ def test_derivatives_of_energies_forces_and_virials_equal_those_of_plain_torch(
         torch.testing.assert_close(value, reference, rtol=0, atol=tolerance * scale)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_energies_alone_are_those_with_forces(threads):
+    potential = perturbed("l2k2", backend="cpp").eval()
+    frame = build_frame(crystal(), 5.5)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        alone = potential(frame, forces=False, stress=False)
+        together = potential(frame)
+    finally:
+        torch.set_num_threads(before)
+    assert alone.forces is alone.stress is None
+    assert torch.equal(alone.site_energies, together.site_energies)
+
+
+def test_a_list_with_a_skin_changes_no_force():
+    potential, plain = perturbed("l2k2", backend="cpp").eval(), perturbed("l2k2").eval()
+    atoms = crystal(repeat=3)
+    for backend in (potential, plain):
+        need, more = (backend(build_frame(atoms, cutoff)) for cutoff in (5.0, 6.0))
+        # Sums in another order.
+        for value, reference in ((more.forces, need.forces), (more.stress, need.stress)):
+            torch.testing.assert_close(value, reference, rtol=0, atol=1e-12)
+
+
 def test_atoms_without_neighbours_and_frames_without_edges():
     potential, plain = perturbed("l2k2", backend="cpp"), perturbed("l2k2")
     for atoms in (molecule("H2"), crystal()[:1]):

@@ -45,6 +45,7 @@ class MomentTensorModel(SiteEnergyModel):
     """
 
     smoothness = 1
+    strictly_local = True
 
     radial: RadialFunctions
     readout: Readout
@@ -85,6 +86,12 @@ class MomentTensorModel(SiteEnergyModel):
         rows = self.moments.products(basic.to(torch.float64))
         site: Tensor = self.readout(rows, self.moments.scalar_rows, types)
         return site
+
+    def energies(self, frame: Data, *, differentiable: bool) -> Tensor:
+        """See `SiteEnergyModel`."""
+        if differentiable or not self._uses_kernel():
+            return super().energies(frame, differentiable=differentiable)
+        return cpp.energies(self, frame)
 
     def predict(self, frame: Data, *, differentiable: bool, virial: bool) -> Derivatives:
         """See `SiteEnergyModel`; of the backend `cpp` everything comes from one sweep."""

@@ -40,6 +40,7 @@ class NEP(SiteEnergyModel):
     """
 
     smoothness = 1
+    strictly_local = True
 
     descriptor_scaler: Tensor
     neighbours: Tensor

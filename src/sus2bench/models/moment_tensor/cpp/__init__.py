@@ -2,11 +2,17 @@
 
 from sus2bench.models.moment_tensor.cpp.form import RadialForm, form_header
 from sus2bench.models.moment_tensor.cpp.library import CompilerMissingError
-from sus2bench.models.moment_tensor.cpp.operator import energies_and_gradient, predict, prepare
+from sus2bench.models.moment_tensor.cpp.operator import (
+    energies,
+    energies_and_gradient,
+    predict,
+    prepare,
+)
 
 __all__ = [
     "CompilerMissingError",
     "RadialForm",
+    "energies",
     "energies_and_gradient",
     "form_header",
     "predict",

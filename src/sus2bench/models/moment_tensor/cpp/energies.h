@@ -237,7 +237,7 @@ void energies_of_group(const Problem &problem, const Radial<T> &radial, Workspac
     read_out(problem, begin, atoms, work.moments, work.slopes, total);
     for (int i = 0; i < atoms; ++i)
         problem.site[begin + i] = weight_of(problem, begin + i) * (total[i] + (WEIGHTED ? 1 : 0));
-    propagate_back(work.moments, work.slopes);
+    if (problem.forces || problem.gradient) propagate_back(work.moments, work.slopes);
 }
 
 // Deals the groups of atoms out to the threads of the parallel region.

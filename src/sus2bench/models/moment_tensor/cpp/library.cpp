@@ -35,7 +35,7 @@ static void forces(const Problem &problem) {
     {
         const auto work = std::make_unique<Workspace<T>>(problem.longest, false);
         double *own_forces = problem.forces, *own_virial = problem.virial;
-        if (thread_number() > 0) {
+        if (thread_number() > 0 && own_forces) {
             auto &own = sums[thread_number()];
             own.assign(force_count + (own_virial ? virial_count : 0), 0);
             own_forces = own.data();
@@ -43,7 +43,7 @@ static void forces(const Problem &problem) {
         }
         for_groups(problem, [&](int64_t begin, int atoms) {
             energies_of_group<T, true>(problem, radial, *work, begin, atoms);
-            for (int i = 0; i < atoms; ++i)
+            for (int i = 0; own_forces && i < atoms; ++i)
                 add_forces<T>(problem, begin + i, work->around[i], work->slopes, i, own_forces,
                               own_virial);
         });

@@ -60,7 +60,7 @@ class Library:
         self._call("energies", problem, dtype)
 
     def forces(self, problem: Problem, dtype: torch.dtype) -> None:
-        """Fills `site`, `forces`, and `virial` if it is not null, from positions."""
+        """Fills `site`, and `forces` and with them `virial` if not null, from positions."""
         self._call("forces", problem, dtype)
 
     def gradients(self, problem: Problem, dtype: torch.dtype) -> None:

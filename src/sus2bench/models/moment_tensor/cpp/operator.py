@@ -39,6 +39,14 @@ def energies_and_gradient(model: "MomentTensorModel", frame: Data) -> tuple[Tens
     return site, gradient
 
 
+def energies(model: "MomentTensorModel", frame: Data) -> Tensor:
+    """Site energies (N,) in eV, as those of `predict`, not to be differentiated."""
+    settings, readout = _settings(model, frame), model.readout
+    with torch.no_grad():
+        inputs = readout.xi, readout.species_weight, [p.contiguous() for p in settings.parameters]
+        return _evaluate(settings, _Structure(frame), *inputs, None, None)
+
+
 def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivatives:
     """Site energies, forces and virial from positions.
 
@@ -53,11 +61,14 @@ def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivat
     Raises:
         CompilerMissingError: the kernel cannot be compiled here.
     """
-    settings = _settings(model, frame)
-    structure = _Structure(frame, virial)
-    readout = model.readout
+    settings, readout = _settings(model, frame), model.readout
     site, forces, total = _Prediction.apply(  # type: ignore[no-untyped-call]
-        settings, structure, readout.xi, readout.species_weight, *settings.parameters
+        settings,
+        _Structure(frame),
+        virial,
+        readout.xi,
+        readout.species_weight,
+        *settings.parameters,
     )
     return Derivatives(site, forces, total)
 
@@ -124,13 +135,12 @@ class _Settings:
 class _Structure:
     """Positions, cells and shifts, as the kernel reads them."""
 
-    def __init__(self, frame: Data, virial: bool) -> None:
+    def __init__(self, frame: Data) -> None:
         of_atom, self.frames = frame_of_atom(frame)
         self.positions = frame.pos.to(torch.float64).contiguous()
         self.cells = frame.cell.to(torch.float64).contiguous()
         self.shifts = frame.shift.to(torch.int32).contiguous()
         self.of_atom = of_atom.contiguous()
-        self.virial = virial
 
     def enter(self, problem: Problem) -> None:
         """Writes the pointers, which are good as long as this lives."""
@@ -180,32 +190,44 @@ class _SiteEnergies(Function):
         return None, of_vectors, *sums
 
 
+def _evaluate(
+    settings: _Settings,
+    structure: _Structure,
+    xi: Tensor,
+    weight: Tensor | None,
+    parameters: list[Tensor],
+    forces: Tensor | None,
+    virial: Tensor | None,
+) -> Tensor:
+    """Returns site energies; adds to forces and virial, which are zero, where they are given."""
+    site = xi.new_zeros(len(structure.positions))
+    problem = settings.problem(None, xi, weight, parameters)
+    structure.enter(problem)
+    problem.site, problem.forces = site.data_ptr(), _address(forces)
+    problem.virial = _address(virial)
+    settings.kernels.forces(problem, parameters[0].dtype)
+    return site
+
+
 class _Prediction(Function):
     @staticmethod
     def forward(
         ctx: Any,
         settings: _Settings,
         structure: _Structure,
+        with_virial: bool,
         xi: Tensor,
         weight: Tensor | None,
         *parameters: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         fixed = [parameter.contiguous() for parameter in parameters]
-        dtype = fixed[0].dtype
-        atoms = len(structure.positions)
-        site, forces = xi.new_zeros(atoms), xi.new_zeros(atoms, 3)
-        virial = xi.new_zeros(structure.frames, 3, 3) if structure.virial else None
-        problem = settings.problem(None, xi, weight, fixed)
-        structure.enter(problem)
-        problem.site, problem.forces, problem.virial = (
-            site.data_ptr(),
-            forces.data_ptr(),
-            _address(virial),
-        )
-        settings.kernels.forces(problem, dtype)
+        forces = torch.zeros_like(structure.positions)
+        virial = torch.zeros_like(structure.cells) if with_virial else None
+        site = _evaluate(settings, structure, xi, weight, fixed, forces, virial)
         ctx.settings, ctx.structure = settings, structure
         ctx.save_for_backward(xi, weight, *fixed)
         ctx.set_materialize_grads(False)
+        dtype = fixed[0].dtype
         return site, forces.to(dtype), None if virial is None else virial.to(dtype)
 
     @staticmethod
@@ -223,20 +245,12 @@ class _Prediction(Function):
         problem = settings.problem(None, xi, weight, parameters)
         structure.enter(problem)
         problem.force_cotangent, problem.virial_cotangent = forces.data_ptr(), _address(virial)
-        return (
-            None,
-            None,
-            *_parameter_gradients(
-                settings,
-                problem,
-                site,
-                xi,
-                weight,
-                parameters,
-                parameters[0].dtype,
-                ctx.needs_input_grad[2:],
-            ),
+        wanted = ctx.needs_input_grad[3:]
+        dtype = parameters[0].dtype
+        gradients = _parameter_gradients(
+            settings, problem, site, xi, weight, parameters, dtype, wanted
         )
+        return None, None, None, *gradients
 
 
 def _parameter_gradients(

@@ -25,7 +25,7 @@ struct Problem {
     const void *parameters[4];                 // of the radial functions
     const double *weight, *xi;                 // (species), (scalars)
     int64_t frames;
-    double *forces, *virial;                   // (atoms, 3), (frames, 3, 3) out
+    double *forces, *virial;                   // (atoms, 3), (frames, 3, 3) out, or null
     double *site;                              // (atoms) out
     void *gradient;                            // (edges, 3) out
     const double *site_cotangent;              // (atoms)
