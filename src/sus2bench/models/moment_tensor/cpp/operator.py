@@ -10,8 +10,8 @@ from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import frame_of_atom
 from sus2bench.models.derivatives import Derivatives
-from sus2bench.models.moment_tensor.cpp.form import RadialForm
 from sus2bench.models.moment_tensor.cpp.library import Library, Problem, library
+from sus2bench.models.moment_tensor.radial import RadialForm
 
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
