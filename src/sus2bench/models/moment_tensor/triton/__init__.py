@@ -1,4 +1,4 @@
-"""The Triton backend of moment tensor potentials: for GPUs, compiled for a form at its first use."""
+"""The Triton backend of moment tensor potentials: for GPUs, compiled at a form's first use."""
 
 from sus2bench.models.moment_tensor.triton.form import module_source
 from sus2bench.models.moment_tensor.triton.library import NoKernelsError, runs_on

@@ -65,7 +65,10 @@ def module_source(table: ContractionTable, radial: RadialForm, cutoff: float) ->
     for name, value in constants.items():
         text = text.replace(name, value)
     return re.sub(
-        r"^( *)\$(\w+)$", lambda found: indent("\n".join(parts[found[2]]), found[1]), text, flags=re.M
+        r"^( *)\$(\w+)$",
+        lambda found: indent("\n".join(parts[found[2]]), found[1]),
+        text,
+        flags=re.M,
     )
 
 

@@ -31,7 +31,7 @@ class Blocks(NamedTuple):
 
 
 ON_GPU = Blocks(16, 8, 32)
-INTERPRETED = Blocks(128, 8, 128)
+INTERPRETED = Blocks(2048, 32, 2048)
 """Large, as the interpreter's time goes into steps and not into numbers."""
 
 
@@ -122,7 +122,7 @@ class _Launch:
         types = model.types(frame.atomic_numbers)
         parameters = [p.contiguous() for p in model.radial.kernel_form().parameters]
         self.kernels = prepare(model)
-        self.blocks = INTERPRETED if interpreted() else ON_GPU
+        self.blocks = _blocks(len(types))
         self.readout = model.readout
         self.basic = len(model.table.basic)
         self.types, self.atoms = types, len(types)
@@ -138,13 +138,12 @@ class _Launch:
         """Site energies (N,), and their slopes by the basic moments (N, basic), float64."""
         site = torch.empty(self.atoms, dtype=torch.float64, device=self.types.device)
         moments = site.new_empty(self.atoms, self.basic)
-        block = self.blocks.contracted
         self._through_edges(self.kernels.basic_moments, moments)
         with torch.cuda.device_of(site):
-            self.kernels.contract[((self.atoms + block - 1) // block,)](
+            self.kernels.contract[_grid(self.atoms, self.blocks.contracted)](
                 *(self.types, self.readout.species_weight, self.readout.xi, moments, site),
                 self.atoms,
-                A=block,
+                A=self.blocks.contracted,
                 MAPPED=not interpreted(),
                 num_warps=1,
             )
@@ -163,9 +162,22 @@ class _Launch:
     def _through_edges(self, kernel: Any, *tensors: Tensor | None) -> None:
         atoms, neighbours, _ = self.blocks
         with torch.cuda.device_of(self.types):
-            kernel[((self.atoms + atoms - 1) // atoms,)](
+            kernel[_grid(self.atoms, atoms)](
                 *self.edges, *tensors, self.atoms, A=atoms, J=neighbours
             )
+
+
+def _grid(atoms: int, block: int) -> tuple[int]:
+    return ((atoms + block - 1) // block,)
+
+
+def _blocks(atoms: int) -> Blocks:
+    if not interpreted():
+        return ON_GPU
+    needed = 1 << max(0, atoms - 1).bit_length()
+    return INTERPRETED._replace(
+        atoms=min(INTERPRETED.atoms, needed), contracted=min(INTERPRETED.contracted, needed)
+    )
 
 
 class _SiteEnergies(Function):
