@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TRITON_STAMP := $(VENV)/.triton-installed
 # Every module by name, as pdoc stops at packages that list their public names; at the others it goes
 # on by itself and then warns of modules named twice.
 MODULES = $(shell cd src && find sus2bench -name '*.py' ! -name '__main__.py' \
@@ -27,10 +28,16 @@ $(STAMP): pyproject.toml constraints.txt
 		|| echo 'calorine needs a C++ compiler: without it the tests of NEP against GPUMD are skipped'
 	touch $@
 
+# Apart, because it is large and only tests need it.
+$(TRITON_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[triton]' \
+		|| echo 'Triton could not be installed: without it the tests of its kernels are skipped'
+	touch $@
+
 demo: install ## train SUS2, SchNet and PaiNN on the same alloys and compare them (about 4 minutes)
 	$(BIN)/python scripts/compare_models.py
 
-test: install ## the whole test suite, two processes
+test: install $(TRITON_STAMP) ## the whole test suite, two processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 test-external: install ## models of other packages, in two environments of their own (.nox/)

@@ -4,6 +4,7 @@ import copy
 import functools
 import logging
 from collections.abc import Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch_geometric.data import Data
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.derivatives import Derivatives
 from sus2bench.models.linear import LinearResponse
-from sus2bench.models.moment_tensor import cpp
+from sus2bench.models.moment_tensor import cpp, triton
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
 from sus2bench.models.moment_tensor.linear_response import linear_response
 from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
@@ -21,8 +22,10 @@ from sus2bench.models.moment_tensor.readout import Readout
 
 logger = logging.getLogger(__name__)
 
-EAGER, CPP = "eager", "cpp"
-BACKENDS = (EAGER, CPP)
+EAGER, CPP, TRITON = "eager", "cpp", "triton"
+BACKENDS = (EAGER, CPP, TRITON)
+FASTEST = {"cpu": CPP, "cuda": TRITON}
+"""By type of device."""
 
 
 class MomentTensorModel(SiteEnergyModel):
@@ -36,9 +39,9 @@ class MomentTensorModel(SiteEnergyModel):
         species: chemical symbols in type order.
         cutoff: r_c, Å.
         table: the contractions.
-        backend: what computes: `eager`, plain torch operations, or `cpp`, a kernel that is compiled
-            for the form of the model at its first use. Where there is no compiler, and on
-            accelerators, `cpp` computes as `eager` does.
+        backend: what computes: `eager`, plain torch operations, or kernels that are compiled for
+            the form of the model at their first use: `cpp` on CPUs, `triton` on GPUs. Where there
+            is no compiler, no Triton, or a device of the other kind, both compute as `eager` does.
 
     Raises:
         ValueError: there is no such backend.
@@ -79,42 +82,59 @@ class MomentTensorModel(SiteEnergyModel):
 
     def forward(self, frame: Data) -> Tensor:
         """Site energies (N,) in eV without E0, summed in float64 whatever the parameters are."""
-        if self._uses_kernel():
-            return cpp.energies_and_gradient(self, frame)[0]
+        kernels = self._kernels()
+        if kernels is not None:
+            site: Tensor = kernels.energies_and_gradient(self, frame)[0]
+            return site
         types = self.types(frame.atomic_numbers)
         basic = self.basic_moments(frame.edge_vectors, frame.edge_index, types)
         rows = self.moments.products(basic.to(torch.float64))
-        site: Tensor = self.readout(rows, self.moments.scalar_rows, types)
+        site = self.readout(rows, self.moments.scalar_rows, types)
         return site
 
     def energies(self, frame: Data, *, differentiable: bool) -> Tensor:
         """See `SiteEnergyModel`."""
-        if differentiable or not self._uses_kernel():
+        kernels = self._kernels()
+        if differentiable or kernels is None:
             return super().energies(frame, differentiable=differentiable)
-        return cpp.energies(self, frame)
+        site: Tensor = kernels.energies(self, frame)
+        return site
 
     def predict(self, frame: Data, *, differentiable: bool, virial: bool) -> Derivatives:
-        """See `SiteEnergyModel`; of the backend `cpp` everything comes from one sweep."""
-        if self._uses_kernel():
-            return cpp.predict(self, frame, virial=virial)
-        return super().predict(frame, differentiable=differentiable, virial=virial)
+        """See `SiteEnergyModel`; kernels compute everything in one sweep."""
+        kernels = self._kernels()
+        if kernels is None:
+            return super().predict(frame, differentiable=differentiable, virial=virial)
+        found: Derivatives = kernels.predict(
+            self, frame, differentiable=differentiable, virial=virial
+        )
+        return found
 
-    def _uses_kernel(self) -> bool:
-        """Whether the kernel computes; if it cannot, says why and goes on without it."""
-        if self.backend == CPP and self.readout.coefficients.device.type == "cpu":
-            try:
+    def _kernels(self) -> ModuleType | None:
+        """The package that computes here; None for plain torch, and if it cannot, says why."""
+        device = self.readout.coefficients.device
+        try:
+            if self.backend == CPP and device.type == "cpu":
                 cpp.prepare(self)
-                return True
-            except cpp.CompilerMissingError as error:
-                logger.warning("%s. Going on with backend=eager", error)
-                self.backend = EAGER
-        return False
+                return cpp
+            if self.backend == TRITON and triton.runs_on(device):
+                triton.prepare(self)
+                return triton
+        except (cpp.CompilerMissingError, triton.NoKernelsError) as error:
+            logger.warning("%s. Going on with backend=eager", error)
+            self.backend = EAGER
+        return None
 
     @functools.cached_property
     def kernel_header(self) -> str:
         """What the kernels of the backend `cpp` are compiled for, as text of C++."""
         weighted = self.readout.species_weight is not None
         return cpp.form_header(self.table, self.radial.kernel_form(), weighted)
+
+    @functools.cached_property
+    def triton_source(self) -> str:
+        """The kernels of the backend `triton`, as text."""
+        return triton.module_source(self.table, self.radial.kernel_form(), self.cutoff)
 
     def for_tracing(self) -> "MomentTensorModel":
         """This model in plain torch operations."""
@@ -125,13 +145,14 @@ class MomentTensorModel(SiteEnergyModel):
         return plain
 
     def for_inference(self) -> tuple[SiteEnergyModel, str]:
-        """The C++ backend, if the model is on a CPU and there is a compiler."""
-        if self.backend == CPP or self.readout.coefficients.device.type != "cpu":
+        """The backend of the device, if what it needs is installed."""
+        device = self.readout.coefficients.device.type
+        if device not in FASTEST or self.backend == FASTEST[device]:
             return self, self.backend
-        cpp.prepare(self)
         fast = copy.copy(self)
-        fast.backend = CPP
-        return fast, CPP
+        fast.backend = FASTEST[device]
+        (cpp if fast.backend == CPP else triton).prepare(fast)
+        return fast, fast.backend
 
     def basic_moments(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:
         """Basic moments (basic, N) of atoms with the given types (N,) and edges (E, 3)."""

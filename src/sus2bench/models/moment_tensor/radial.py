@@ -1,10 +1,29 @@
 """What the radial functions of a moment tensor potential are to the rest of it."""
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from sus2bench.models.moment_tensor.cpp.form import RadialForm
+
+class RadialForm(NamedTuple):
+    """What kernels have to know of radial functions."""
+
+    kind: str
+    """`sus2`: one series for all pairs of species, with arguments of their own; `mtp`: a series of
+    its own for every pair."""
+    scaling_of: tuple[int, ...]
+    """Of each function, which of the arguments of polynomials it is made of."""
+    size: int
+    """Number of polynomials."""
+    embedding: str
+    """Function of the argument: `tanh` or `rational`."""
+    parameters: tuple[Tensor, ...]
+    """What is trained, in the order in which the kernels of this kind expect it."""
+    scaling: float
+    """One factor on all functions."""
+    min_dist: float
+    """Å."""
 
 
 class RadialFunctions(nn.Module, ABC):
@@ -25,4 +44,4 @@ class RadialFunctions(nn.Module, ABC):
 
     @abstractmethod
     def kernel_form(self) -> RadialForm:
-        """What the C++ backend has to know of these functions."""
+        """What kernels have to know of these functions."""

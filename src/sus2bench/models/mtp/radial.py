@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sus2bench.models.moment_tensor.chebyshev import chebyshev
-from sus2bench.models.moment_tensor.cpp.form import RadialForm
-from sus2bench.models.moment_tensor.radial import RadialFunctions
+from sus2bench.models.moment_tensor.radial import RadialForm, RadialFunctions
 
 
 class PairRadial(RadialFunctions):
@@ -81,13 +80,13 @@ class PairRadial(RadialFunctions):
         return (coefficients @ polynomials).squeeze(-1).t().reshape(functions, *shape)
 
     def kernel_form(self) -> RadialForm:
-        """What the C++ backend has to know of these functions."""
+        """What kernels have to know of these functions."""
         _, _, functions, size = self.coefficients.shape
         return RadialForm(
-            "radial_mtp.h",
+            "mtp",
             (0,) * functions,
             size,
-            "tanh_of",
+            "tanh",
             (self.coefficients,),
             self.scaling,
             self.min_dist,

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sus2bench.models.moment_tensor.chebyshev import chebyshev
-from sus2bench.models.moment_tensor.cpp.form import RadialForm
-from sus2bench.models.moment_tensor.radial import RadialFunctions
+from sus2bench.models.moment_tensor.radial import RadialForm, RadialFunctions
 from sus2bench.models.sus2.mtp_file import RADIAL_BASIS_TYPES, SCALING_MAPS
 
 
@@ -113,7 +112,7 @@ class UniversalRadial(RadialFunctions):
         return self._mix(polynomials).view(len(self.coefficients), *shape)
 
     def kernel_form(self) -> RadialForm:
-        """What the C++ backend has to know of these functions."""
+        """What kernels have to know of these functions."""
         functions, size = self.coefficients.shape
         scaling_of = {
             "K": [mu // self.ranks for mu in range(functions)],
@@ -121,10 +120,10 @@ class UniversalRadial(RadialFunctions):
             "LK": list(range(functions)),
         }[self.scaling_map]
         return RadialForm(
-            "radial_sus2.h",
+            "sus2",
             tuple(scaling_of),
             size,
-            "rational_of" if self.basis_type.endswith("_ss") else "tanh_of",
+            "rational" if self.basis_type.endswith("_ss") else "tanh",
             (self.alpha, self.r0, self.coefficients, self.species_factor),
             self.scaling,
             0.0,

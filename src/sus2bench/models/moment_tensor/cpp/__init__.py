@@ -1,6 +1,6 @@
 """The C++ backend of moment tensor potentials: compiled for a model's form at its first use."""
 
-from sus2bench.models.moment_tensor.cpp.form import RadialForm, form_header
+from sus2bench.models.moment_tensor.cpp.form import form_header
 from sus2bench.models.moment_tensor.cpp.library import CompilerMissingError
 from sus2bench.models.moment_tensor.cpp.operator import (
     energies,
@@ -11,7 +11,6 @@ from sus2bench.models.moment_tensor.cpp.operator import (
 
 __all__ = [
     "CompilerMissingError",
-    "RadialForm",
     "energies",
     "energies_and_gradient",
     "form_header",

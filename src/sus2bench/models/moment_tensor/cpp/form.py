@@ -1,32 +1,11 @@
 """`form.h`: everything of a model that its kernel is compiled for, as constants of C++."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
-
-from torch import Tensor
 
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
 from sus2bench.models.moment_tensor.distinct_products import distinct_products
 from sus2bench.models.moment_tensor.moments import monomial_exponents
-
-
-class RadialForm(NamedTuple):
-    """What a kernel has to know of radial functions."""
-
-    header: str
-    """The C++ file with the functions."""
-    scaling_of: tuple[int, ...]
-    """Of each function, which of the arguments of polynomials it is made of."""
-    size: int
-    """Number of polynomials."""
-    embedding: str
-    """C++ function of the argument: `tanh_of` or `rational_of`."""
-    parameters: tuple[Tensor, ...]
-    """What is trained, in the order in which the C++ file expects it."""
-    scaling: float
-    """One factor on all functions."""
-    min_dist: float
-    """Å."""
+from sus2bench.models.moment_tensor.radial import RadialForm
 
 
 def form_header(table: ContractionTable, radial: RadialForm, weighted: bool) -> str:
@@ -47,8 +26,8 @@ def form_header(table: ContractionTable, radial: RadialForm, weighted: bool) -> 
     lines = [
         "// Made from the contraction table of a model.",
         "#pragma once",
-        f'#define RADIAL "{radial.header}"',
-        f"#define EMBED {radial.embedding}",
+        f'#define RADIAL "radial_{radial.kind}.h"',
+        f"#define EMBED {radial.embedding}_of",
         *(
             f"constexpr int {name} = {value};"
             for name, value in {

@@ -11,8 +11,8 @@ from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import frame_of_atom
 from sus2bench.models.derivatives import Derivatives
-from sus2bench.models.moment_tensor.cpp.form import RadialForm
 from sus2bench.models.moment_tensor.cpp.library import Library, Problem, library
+from sus2bench.models.moment_tensor.radial import RadialForm
 
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
@@ -47,7 +47,9 @@ def energies(model: "MomentTensorModel", frame: Data) -> Tensor:
         return _evaluate(settings, _Structure(frame), *inputs, None, None)
 
 
-def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivatives:
+def predict(
+    model: "MomentTensorModel", frame: Data, *, differentiable: bool, virial: bool
+) -> Derivatives:
     """Site energies, forces and virial from positions.
 
     They can be differentiated by the parameters, once; the derivatives are exact, and those of all
@@ -56,20 +58,22 @@ def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivat
     Args:
         model: on the CPU.
         frame: a frame or a batch, edges sorted by centre.
+        differentiable: whether the results will be differentiated.
         virial: whether it is wanted.
 
     Raises:
         CompilerMissingError: the kernel cannot be compiled here.
     """
     settings, readout = _settings(model, frame), model.readout
-    site, forces, total = _Prediction.apply(  # type: ignore[no-untyped-call]
-        settings,
-        _Structure(frame),
-        virial,
-        readout.xi,
-        readout.species_weight,
-        *settings.parameters,
-    )
+    with torch.set_grad_enabled(differentiable):
+        site, forces, total = _Prediction.apply(  # type: ignore[no-untyped-call]
+            settings,
+            _Structure(frame),
+            virial,
+            readout.xi,
+            readout.species_weight,
+            *settings.parameters,
+        )
     return Derivatives(site, forces, total)
 
 

@@ -1,0 +1,259 @@
+"""Checks of the Triton backend, which `test_triton.py` runs in processes of their own.
+
+With TRITON_INTERPRET=1 they compute on the CPU, else on a GPU where there is one.
+"""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk, molecule
+
+from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.models.moment_tensor import triton
+from sus2bench.models.moment_tensor.triton import operator
+from sus2bench.models.moment_tensor.triton.library import library
+from sus2bench.models.mtp import MTP
+from sus2bench.models.potential import Potential
+from sus2bench.models.sus2 import SUS2
+from sus2bench.testing import ContractTests, perturb
+from sus2bench.training.loss import PotentialLoss
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED or not torch.cuda.is_available() else "cuda"
+computing = pytest.mark.skipif(
+    not INTERPRETED and DEVICE == "cpu", reason="neither a GPU nor the interpreter"
+)
+compiling = pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
+
+SPECIES = ("Cu", "Au", "Al")
+TINY = {"basis": "complete", "max_rank": 1, "channels": 1, "body_order": 3, "radial_basis_size": 3}
+ONE_MOMENT = {"basic": [[0, 0, 0, 0]], "times": [], "mapping": [0], "moment_count": 1}
+MODELS = {
+    "l2k1": lambda: SUS2(SPECIES, 5.0, channels=1),
+    "l2k2": lambda: SUS2(SPECIES, 5.0, channels=2),
+    "l2k3 by rank": lambda: SUS2(SPECIES, 5.0, channels=3, scaling_map="L"),
+    "l3k1 by rank and channel": lambda: SUS2(
+        SPECIES, 5.0, max_rank=3, channels=1, scaling_map="LK", radial_basis_type="RBChebyshev_ss"
+    ),
+    "one polynomial": lambda: SUS2(SPECIES, 5.0, channels=1, radial_basis_size=1),
+    "one moment": lambda: SUS2(SPECIES, 5.0, basis=ONE_MOMENT, max_rank=0, channels=1),
+    "MTP 4": lambda: MTP(SPECIES, 5.0, level=4, radial_basis_size=2),
+    "MTP 8": lambda: MTP(SPECIES, 5.0, level=8, min_dist=1.7),
+    "MTP 12": lambda: MTP(SPECIES, 5.0, level=12, min_dist=1.3),
+}
+
+
+def potential_of(name, dtype=torch.float64, backend="eager"):
+    potential = perturb(Potential(MODELS[name]()).to(dtype)).to(DEVICE).eval()
+    potential.model.backend = backend
+    return potential
+
+
+def crystal(seed=0, repeat=1, **labels):
+    """A frame with edges beyond the models' cutoff, too."""
+    generator = np.random.default_rng(seed)
+    atoms = bulk("Cu", cubic=True, a=4.0) * (repeat, 1, 1)
+    atoms.positions += generator.normal(scale=0.1, size=atoms.positions.shape)
+    atoms.symbols = generator.choice(SPECIES, len(atoms))
+    if labels:
+        labels["forces"] = np.ones((len(atoms), 3))
+    return build_frame(atoms, 5.5, **labels)
+
+
+def lone_atoms(count):
+    atoms = molecule("H2")[:count]
+    atoms.numbers[:] = 29
+    atoms.positions *= 20.0
+    return build_frame(atoms, 5.5)
+
+
+def equal(actual, expected, tolerance):
+    assert actual.dtype == expected.dtype
+    scale = float(expected.detach().abs().max()) if expected.numel() else 0.0
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance * max(scale, 1e-30))
+
+
+# Rounding of sums of some hundred terms, about ten and twenty units in the last place; in float32
+# on a GPU Triton's exponential and division are a few units off as well.
+DTYPES = pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 2e-5)]
+)
+
+
+def all_derivatives(potential, frame):
+    """Energies, gradient, and a random combination of them differentiated by everything."""
+    vectors = frame.edge_vectors.detach().clone().requires_grad_()
+    frame.edge_vectors = vectors
+    if potential.model.backend == "triton":
+        site, gradient = triton.energies_and_gradient(potential.model, frame)
+    else:
+        site = potential.model(frame)
+        (gradient,) = torch.autograd.grad(site.sum(), vectors, create_graph=True)
+    generator = torch.Generator().manual_seed(3)
+    a = torch.randn(site.shape, generator=generator, dtype=torch.float64).to(site)
+    v = torch.randn(gradient.shape, generator=generator, dtype=torch.float64).to(gradient)
+    total = (a * site).sum() + (v * gradient).sum()
+    # With one polynomial, a constant, the scalings of pairs have no effect.
+    slopes = torch.autograd.grad(
+        total, [*potential.model.parameters(), vectors], materialize_grads=True
+    )
+    return [site, gradient, *slopes]
+
+
+@computing
+@pytest.mark.parametrize("name", MODELS)
+@DTYPES
+def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, tolerance):
+    frame = crystal().to(DEVICE)
+    frame.edge_vectors = edge_vectors(frame).to(dtype)
+    expected = all_derivatives(potential_of(name, dtype), frame)
+    actual = all_derivatives(potential_of(name, dtype, "triton"), frame)
+    for value, reference in zip(actual, expected, strict=True):
+        equal(value, reference, tolerance)
+
+
+@computing
+@pytest.mark.parametrize("name", ["l2k1", "MTP 8"])
+@DTYPES
+def test_predictions_for_a_batch_equal_those_of_plain_torch(name, dtype, tolerance):
+    batch = collate([crystal(0), lone_atoms(1), crystal(1, repeat=2), lone_atoms(2)]).to(DEVICE)
+    plain, kernels = potential_of(name, dtype), potential_of(name, dtype, "triton")
+    expected = plain(batch)
+    for value, reference in zip(kernels(batch), expected, strict=True):
+        finite = reference.isfinite()
+        assert torch.equal(value.isfinite(), finite)
+        equal(value[finite], reference[finite], tolerance)
+    alone = kernels(batch, forces=False, stress=False)
+    equal(alone.energy, expected.energy, tolerance)
+    assert kernels.model.backend == "triton"
+
+
+@computing
+@pytest.mark.parametrize("count", [1, 2])
+def test_frames_without_edges_have_energies_and_no_forces(count):
+    frame = lone_atoms(count).to(DEVICE)
+    assert frame.edge_index.shape[1] == 0
+    plain, kernels = potential_of("l2k1"), potential_of("l2k1", backend="triton")
+    for potential in (kernels, kernels.train()):
+        prediction = potential(frame)
+        equal(prediction.energy, plain(frame).energy, 1e-15)
+        assert torch.equal(prediction.forces, torch.zeros_like(prediction.forces))
+
+
+@computing
+def test_blocks_of_any_size_give_the_same(monkeypatch):
+    frame, potential = crystal(repeat=3).to(DEVICE), potential_of("l2k1", backend="triton")
+    expected = potential(frame)
+    for blocks in (operator.Blocks(4, 16, 32), operator.Blocks(8, 64, 64)):
+        monkeypatch.setattr(operator, "INTERPRETED", blocks)
+        monkeypatch.setattr(operator, "ON_GPU", blocks._replace(contracted=32))
+        actual = potential(frame)
+        equal(actual.forces, expected.forces, 1e-14)
+        equal(actual.virial, expected.virial, 1e-14)
+        equal(actual.site_energies, expected.site_energies, 1e-14)
+
+
+@computing
+def test_loss_gradient_of_a_potential_equals_that_of_plain_torch():
+    labels = {"energy": 1.0, "stress": np.full((3, 3), 0.1)}
+    frames = collate([crystal(0, **labels), crystal(1, **labels)]).to(DEVICE)
+    gradients = []
+    for backend in ("eager", "triton"):
+        potential = potential_of("l2k2", backend=backend).train()
+        loss, _ = PotentialLoss(1.0, 1.0, 10.0)(potential(frames), frames)
+        loss.backward()
+        gradients.append([p.grad for p in potential.parameters() if p.requires_grad])
+    for expected, actual in zip(*gradients, strict=True):
+        equal(actual, expected, 1e-12)
+
+
+@computing
+def test_parameters_that_are_frozen_get_no_gradient():
+    frame, potential = crystal().to(DEVICE), potential_of("l2k1", backend="triton").train()
+    potential.model.radial.requires_grad_(False)
+    potential(frame).forces.square().sum().backward()
+    assert potential.model.radial.alpha.grad is None
+    assert potential.model.readout.coefficients.grad.abs().sum() > 0
+
+
+@computing
+def test_kernels_are_kept_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("SUS2BENCH_CACHE", str(tmp_path))
+    library.cache_clear()
+    model = MODELS["l2k1"]()
+    triton.prepare(model)
+    (text,) = tmp_path.glob("kernels/triton_*.py")
+    assert text.read_text() == model.triton_source
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="no GPU")
+def test_on_a_gpu_the_fastest_form_for_inference_is_the_kernel():
+    model, name = potential_of("l2k1").model.for_inference()
+    assert name == model.backend == "triton"
+
+
+@compiling
+def test_on_a_cpu_it_computes_as_eager():
+    frame, potential = crystal(), perturb(Potential(MODELS["l2k1"]())).eval()
+    expected = potential(frame)
+    potential.model.backend = "triton"
+    assert torch.equal(potential(frame).forces, expected.forces)
+    assert potential.model.backend == "triton"
+
+
+@compiling
+@pytest.mark.parametrize(("name", "number"), [("l2k1", "fp32"), ("MTP 8", "fp64")])
+def test_kernels_compile_for_hopper_without_a_gpu(name, number):
+    """What the interpreter does not see: that Triton takes the kernels' types and layouts."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    model = MODELS[name]()
+    kernels = triton.prepare(model)
+    integers = dict.fromkeys(("first", "neighbour", "types", "frame_of"), "*i64")
+    doubles = dict.fromkeys(
+        ("positions", "cells", "moments", "forces", "virials", "weight", "xi", "site"), "*fp64"
+    )
+    parameters = len(model.radial.kernel_form().parameters)
+    known = integers | doubles | {"shifts": "*i32", "atoms": "i32", "species": "i32"}
+    known |= {f"p{i}": f"*{number}" for i in range(parameters)}
+    if model.readout.species_weight is None:
+        del known["weight"]
+    for kernel, constants, warps in (
+        (kernels.basic_moments, {"A": 16, "J": 8}, 4),
+        (kernels.contract, {"A": 32, "MAPPED": True}, 1),
+        (kernels.edge_gradient, {"A": 16, "J": 8}, 4),
+    ):
+        signature = {argument: known.get(argument, "constexpr") for argument in kernel.arg_names}
+        absent = {a: None for a, kind in signature.items() if kind == "constexpr"}
+        made = compile(
+            ASTSource(kernel, signature, constexprs=absent | constants),
+            target=GPUTarget("cuda", 90, 32),
+            options={"num_warps": warps},
+        )
+        assert ".entry" in made.asm["ptx"]
+
+
+class TinyContract(ContractTests):
+    def build(self, dtype):
+        potential = perturb(Potential(self.model(), {"Cu": -3.5, "Au": -3.25}).to(dtype))
+        potential.model.backend = "triton"
+        return potential
+
+
+# On a GPU, sums differ in the last place from call to call, and the contract asks for equal bits.
+on_cpu = pytest.mark.skipif(not INTERPRETED, reason="only with the interpreter")
+
+
+@on_cpu
+class TestSUS2InTriton(TinyContract):
+    def model(self):
+        return SUS2(SPECIES, 4.0, **TINY)
+
+
+@on_cpu
+class TestMTPInTriton(TinyContract):
+    def model(self):
+        return MTP(SPECIES, 4.0, level=4, min_dist=1.7, radial_basis_size=3)
