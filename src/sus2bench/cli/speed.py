@@ -74,8 +74,9 @@ def _print_text(table: Any) -> None:
 def scan_figures(records: Sequence[Record], folder: Path) -> list[Path]:
     """A figure for each kind of scan; potentials of several records share one where they can.
 
-    They can where what is scanned is the same: the crystal, and the numbers that stay. Files are
-    called `speed_` and what the scan goes over, further ones of the same with a number.
+    They can where what is scanned is the same, the crystal and the numbers that stay, and how it is
+    measured, the precision and the clock. Files are called `speed_` and what the scan goes over,
+    further ones of the same with a number.
     """
     from sus2bench.figures.speed_scan import speed_scan
     from sus2bench.figures.style import save
@@ -84,8 +85,9 @@ def scan_figures(records: Sequence[Record], folder: Path) -> list[Path]:
     for record in records:
         if "scan" in record:
             scan = record["scan"]
-            circumstances = str([scan[key] for key in ("over", "fixed", "crystal")])
-            same.setdefault(circumstances, []).append(record)
+            measured = [record["model"]["dtype"], record["config"].get("clock")]
+            circumstances = [scan[key] for key in ("over", "fixed", "crystal")]
+            same.setdefault(str([*measured, *circumstances]), []).append(record)
     files: list[Path] = []
     drawn: Counter[str] = Counter()
     for group in same.values():
