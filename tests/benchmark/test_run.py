@@ -20,7 +20,7 @@ from sus2bench.benchmark.reporting import RunInterruptedError
 from sus2bench.cli import main
 from sus2bench.cli.configuration import configuration_folder
 from sus2bench.models import sus2
-from sus2bench.models.loading import load_potential
+from sus2bench.models.loading import load_potential, save_potential
 from sus2bench.models.potential import Potential
 
 DATA = (
@@ -32,6 +32,14 @@ DATA = (
     "paths.cache=cache",
 )
 MODEL = ("model=schnet_small", "model.features=8", "model.interactions=1", "model.cutoff=4.0")
+TIMED = (
+    "name=timed",
+    "data_name=alloys",
+    "paths.output=runs/timed",
+    "repeats=2",
+    "atoms=8",
+    "quantities=[md_step]",
+)
 SUS2 = ("model=sus2_l2k1", "model.cutoff=4.0", "model.radial_basis_size=4")
 STEPS = ("trainer=cpu", "budget.max_time=null", "budget.max_steps=6", "threads=1", "speed=false")
 
@@ -313,3 +321,21 @@ def test_perfect_fit_of_isolated_atoms_is_no_error(folder):
     options = (*SUS2, *STEPS, "data.label_keys.stress=null")
     record = run.train(configuration("train", "atoms", *options))
     assert record["metrics"]["test"]["energy_per_atom_rmse_meV"] < 1e-5  # round-off of float32
+
+
+def test_untrained_model_is_timed_beside_a_file_on_frames_of_data(folder):
+    model = sus2.SUS2(["Al", "Cu"], 4.0, channels=1)
+    save_potential(Potential(model), folder / "trained.pt")
+    potentials = "potentials={file: trained.pt, new: {model: mtp_small, cutoff: 4.5}}"
+    with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+        record = run.speed(compose("speed", [*DATA, potentials, *TIMED]))
+    stored = records.load_record(folder / "runs/timed/record.json")
+    assert stored["speed"] == record["speed"]
+    file, new = stored["speed"]["file"], stored["speed"]["new"]
+    assert file["atoms"] == new["atoms"]
+    # Each has the neighbours of its own cutoff.
+    assert file["edges"] < new["edges"]
+    assert "md_step_us_per_atom" in new
+    assert "training_gradient_us_per_atom" not in new
+    assert list(stored["model"]["initialisation"]["untrained"]) == ["new"]
+    assert "scan" not in stored

@@ -227,9 +227,10 @@ def test_every_scan_runs_from_the_command_line_and_is_drawn(kind, tmp_path, monk
     assert main(["compare", "runs", "--out", "report", "--reference", "one"]) == 0
     assert f"{kind}: energy and forces, µs/atom" in capsys.readouterr().out
     report = (tmp_path / "report/report.md").read_text()
-    assert f"](speed_{kind}.png)" in report
+    over = record["scan"]["over"]
+    assert f"](speed_{over}.png)" in report
     assert "divided by those of one:" in report
-    assert (tmp_path / f"report/speed_{kind}.svg").is_file()
+    assert (tmp_path / f"report/speed_{over}.svg").is_file()
 
 
 def test_misspelt_scan_is_refused_with_the_near_miss(capsys):

@@ -180,6 +180,26 @@ def test_command_refuses_a_folder_of_several_records(tmp_path, capsys):
     assert "between 0 and 1" in capsys.readouterr().err
 
 
+def test_report_has_ratios_where_the_reference_was_timed(tmp_path, capsys):
+    found = {
+        "one": record("one", sus2=entry(calls(1.0, 1)), nep=entry(calls(2.0, 1))),
+        "two": record("two", mace=entry(calls(90.0, 1))),
+        "three": scan(mace=[point(1, calls(1.0, 1))]),
+    }
+    for name, made in found.items():
+        write_record(made, tmp_path / "runs" / name / "record.json")
+    command = ["compare", str(tmp_path / "runs"), "--out", str(tmp_path / "report"), "--reference"]
+    assert main([*command, "sus2"]) == 0
+    report = (tmp_path / "report" / "report.md").read_text()
+    assert "| nep |" in report
+    assert "| two | mace |" not in report
+    assert "divided by those of" not in report
+    assert "](speed_atoms.png)" in report
+    capsys.readouterr()
+    assert main([*command, "painn"]) == 2
+    assert "no speed record has timed 'painn'; there are mace, nep, sus2" in capsys.readouterr().err
+
+
 def test_ratios_are_to_the_reference_of_the_same_record():
     one = record("one", sus2=entry(calls(1.0, 1, spread=0)), nep=entry(calls(2.0, 1, spread=0)))
     two = record("two", mace=entry(calls(90.0, 1, spread=0)), sus2=entry(calls(3.0, 1, spread=0)))

@@ -14,8 +14,8 @@ class Crystal:
     """What crystals of any size and composition have in common.
 
     Attributes:
-        density: atoms per Å^3. The usual one has about as many neighbours as the frames of
-            alloy53, 48 within 6 Å.
+        density: atoms per Å^3. The usual one has 50 neighbours within 6 Å, about as many as the
+            frames of alloy53.
         rattle: standard deviation of the displacement of each coordinate, Å.
         seed: of displacements and elements.
     """

@@ -5,7 +5,7 @@ interval by the bootstrap (percentiles), and the chance that such calls come fro
 is that of the Mann-Whitney U test, with the false discovery rate controlled over all comparisons
 (Benjamini and Hochberg). What both say nothing about is that two runs of one program differ, too:
 by the state of the machine and the places of things in memory. A difference therefore counts only
-if it is also larger than `least`.
+if the whole interval lies beyond a difference of `least`.
 """
 
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ def _ratio_of_medians(second: Any, first: Any, axis: int = -1) -> Any:
 
 
 def compare_records(
-    first: Record, second: Record, *, confidence: float = 0.95, least: float = 0.03
+    first: Record, second: Record, *, confidence: float = 0.95, least: float = 0.05
 ) -> pd.DataFrame:
     """All times that two records have in common, one a row.
 
@@ -70,8 +70,8 @@ def compare_records(
         first: what is compared with.
         second: what is compared.
         confidence: of the intervals, and 1 minus the rate of false discoveries.
-        least: relative difference of medians below which nothing is said to differ; two runs of
-            the same program on the same machine differ by some percent.
+        least: relative difference that the whole interval must exceed; two runs of the same
+            program on the same machine differ by some percent.
 
     Returns:
         Columns `potential`, `value` (where in a scan; NaN without one), `quantity`, `first` and
@@ -141,9 +141,9 @@ def _rows(
 
 def _verdict(row: Mapping[str, Any], confidence: float, least: float) -> str:
     if row["p"] < 1 - confidence:
-        if row["high"] < 1 and row["ratio"] < 1 - least:
+        if row["high"] < 1 - least:
             return FASTER
-        if row["low"] > 1 and row["ratio"] > 1 + least:
+        if row["low"] > 1 + least:
             return SLOWER
     return SAME
 

@@ -163,7 +163,7 @@ def _compare_speed(arguments: list[str]) -> int:
     parser.add_argument("records", nargs=2, metavar="RECORD")
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument("--confidence", type=float, default=0.95)
-    parser.add_argument("--least", type=float, default=0.03)
+    parser.add_argument("--least", type=float, default=0.05)
     options = parser.parse_args(arguments)
     compare_speed(options.records, options.format, options.confidence, options.least)
     return 0

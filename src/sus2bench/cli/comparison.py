@@ -26,7 +26,7 @@ def compare(
 
     Raises:
         FileNotFoundError: if a source holds no record.
-        ValueError: if a record does not follow the schema, or has not timed the reference.
+        ValueError: if a record does not follow the schema, or none has timed the reference.
     """
     from sus2bench.benchmark import tables
     from sus2bench.benchmark.records import find_records, with_joint_speeds

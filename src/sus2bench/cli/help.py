@@ -105,8 +105,8 @@ or a folder that holds one.
 
 options:
   --confidence C   of the intervals; 1 - C is the rate of false discoveries (0.95)
-  --least R        relative difference that counts at all: two runs of the same program differ, too
-                   (0.03)
+  --least R        relative difference that the whole interval must exceed: two runs of the same
+                   program differ, too (0.05)
   --format FORMAT  how to print: table (default), markdown or csv
   -h, --help       this text
 
