@@ -13,6 +13,13 @@ SKIN = 1.0
 """Å. In a metal at 600 K a neighbour list then lasts some dozens of steps."""
 
 
+def checked_skin(skin: float) -> float:
+    """The skin; ValueError if it is negative or not finite."""
+    if not (np.isfinite(skin) and skin >= 0):
+        raise ValueError(f"the skin must be a length in Å, 0 or more, not {skin}")
+    return skin
+
+
 class MovingFrame:
     """Makes the frames of a run; the neighbour list reaches farther than needed and is kept.
 
@@ -40,9 +47,7 @@ class MovingFrame:
     def __init__(
         self, cutoff: float, skin: float = SKIN, device: str | torch.device = "cpu"
     ) -> None:
-        if not (np.isfinite(skin) and skin >= 0):
-            raise ValueError(f"the skin must be a length in Å, 0 or more, not {skin}")
-        self.cutoff, self.skin = cutoff, skin
+        self.cutoff, self.skin = cutoff, checked_skin(skin)
         self.device = torch.device(device)
         self._last: _List | None = None
 
