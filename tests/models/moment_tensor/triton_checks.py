@@ -30,18 +30,19 @@ compiling = pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles not
 SPECIES = ("Cu", "Au", "Al")
 TINY = {"basis": "complete", "max_rank": 1, "channels": 1, "body_order": 3, "radial_basis_size": 3}
 ONE_MOMENT = {"basic": [[0, 0, 0, 0]], "times": [], "mapping": [0], "moment_count": 1}
+# The cutoff is no number of float32, in which Triton keeps some constants.
 MODELS = {
-    "l2k1": lambda: SUS2(SPECIES, 5.0, channels=1),
-    "l2k2": lambda: SUS2(SPECIES, 5.0, channels=2),
-    "l2k3 by rank": lambda: SUS2(SPECIES, 5.0, channels=3, scaling_map="L"),
+    "l2k1": lambda: SUS2(SPECIES, 5.1, channels=1),
+    "l2k2": lambda: SUS2(SPECIES, 5.1, channels=2),
+    "l2k3 by rank": lambda: SUS2(SPECIES, 5.1, channels=3, scaling_map="L"),
     "l3k1 by rank and channel": lambda: SUS2(
-        SPECIES, 5.0, max_rank=3, channels=1, scaling_map="LK", radial_basis_type="RBChebyshev_ss"
+        SPECIES, 5.1, max_rank=3, channels=1, scaling_map="LK", radial_basis_type="RBChebyshev_ss"
     ),
-    "one polynomial": lambda: SUS2(SPECIES, 5.0, channels=1, radial_basis_size=1),
-    "one moment": lambda: SUS2(SPECIES, 5.0, basis=ONE_MOMENT, max_rank=0, channels=1),
-    "MTP 4": lambda: MTP(SPECIES, 5.0, level=4, radial_basis_size=2),
-    "MTP 8": lambda: MTP(SPECIES, 5.0, level=8, min_dist=1.7),
-    "MTP 12": lambda: MTP(SPECIES, 5.0, level=12, min_dist=1.3),
+    "one polynomial": lambda: SUS2(SPECIES, 5.1, channels=1, radial_basis_size=1),
+    "one moment": lambda: SUS2(SPECIES, 5.1, basis=ONE_MOMENT, max_rank=0, channels=1),
+    "MTP 4": lambda: MTP(SPECIES, 5.1, level=4, radial_basis_size=2),
+    "MTP 8": lambda: MTP(SPECIES, 5.1, level=8, min_dist=1.7),
+    "MTP 12": lambda: MTP(SPECIES, 5.1, level=12, min_dist=1.3),
 }
 
 

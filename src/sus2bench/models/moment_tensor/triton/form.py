@@ -10,6 +10,7 @@ R polynomials and mu functions.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from textwrap import indent
 
@@ -56,7 +57,7 @@ def module_source(table: ContractionTable, radial: RadialForm, cutoff: float) ->
         "across": _across(table, exponents),
     }
     constants = {
-        "$CUTOFF": repr(cutoff),
+        "$BEYOND": repr(float(ceil(cutoff))),
         "$BASIC": str(len(count)),
         "$WIDTH": str(_power_of_two(len(count))),
         "$slope_names": ", ".join(f"d{i}" for i in count),
