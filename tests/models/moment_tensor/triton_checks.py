@@ -4,6 +4,7 @@ With TRITON_INTERPRET=1 they compute on the CPU, else on a GPU where there is on
 """
 
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -30,18 +31,19 @@ compiling = pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles not
 SPECIES = ("Cu", "Au", "Al")
 TINY = {"basis": "complete", "max_rank": 1, "channels": 1, "body_order": 3, "radial_basis_size": 3}
 ONE_MOMENT = {"basic": [[0, 0, 0, 0]], "times": [], "mapping": [0], "moment_count": 1}
+# The cutoff is no number of float32, in which Triton keeps some constants.
 MODELS = {
-    "l2k1": lambda: SUS2(SPECIES, 5.0, channels=1),
-    "l2k2": lambda: SUS2(SPECIES, 5.0, channels=2),
-    "l2k3 by rank": lambda: SUS2(SPECIES, 5.0, channels=3, scaling_map="L"),
+    "l2k1": lambda: SUS2(SPECIES, 5.1, channels=1),
+    "l2k2": lambda: SUS2(SPECIES, 5.1, channels=2),
+    "l2k3 by rank": lambda: SUS2(SPECIES, 5.1, channels=3, scaling_map="L"),
     "l3k1 by rank and channel": lambda: SUS2(
-        SPECIES, 5.0, max_rank=3, channels=1, scaling_map="LK", radial_basis_type="RBChebyshev_ss"
+        SPECIES, 5.1, max_rank=3, channels=1, scaling_map="LK", radial_basis_type="RBChebyshev_ss"
     ),
-    "one polynomial": lambda: SUS2(SPECIES, 5.0, channels=1, radial_basis_size=1),
-    "one moment": lambda: SUS2(SPECIES, 5.0, basis=ONE_MOMENT, max_rank=0, channels=1),
-    "MTP 4": lambda: MTP(SPECIES, 5.0, level=4, radial_basis_size=2),
-    "MTP 8": lambda: MTP(SPECIES, 5.0, level=8, min_dist=1.7),
-    "MTP 12": lambda: MTP(SPECIES, 5.0, level=12, min_dist=1.3),
+    "one polynomial": lambda: SUS2(SPECIES, 5.1, channels=1, radial_basis_size=1),
+    "one moment": lambda: SUS2(SPECIES, 5.1, basis=ONE_MOMENT, max_rank=0, channels=1),
+    "MTP 4": lambda: MTP(SPECIES, 5.1, level=4, radial_basis_size=2),
+    "MTP 8": lambda: MTP(SPECIES, 5.1, level=8, min_dist=1.7),
+    "MTP 12": lambda: MTP(SPECIES, 5.1, level=12, min_dist=1.3),
 }
 
 
@@ -203,30 +205,40 @@ def test_on_a_cpu_it_computes_as_eager():
     assert potential.model.backend == "triton"
 
 
+def signature_of(kernel, model, number, *, from_positions):
+    """Types of a kernel's arguments; None stands for all others."""
+    types = dict.fromkeys(("first", "neighbour", "types"), "*i64")
+    types |= {"atoms": "i32", "species": "i32", "moments": "*fp64", "xi": "*fp64", "site": "*fp64"}
+    types |= {f"p{i}": f"*{number}" for i in range(len(model.radial.kernel_form().parameters))}
+    if model.readout.species_weight is not None:
+        types["weight"] = "*fp64"
+    if from_positions:
+        types |= dict.fromkeys(("positions", "cells", "forces", "virials"), "*fp64")
+        types |= {"shifts": "*i32", "frame_of": "*i64"}
+    else:
+        types |= {"vectors": f"*{number}", "gradient": f"*{number}"}
+    return {argument: types.get(argument, "constexpr") for argument in kernel.arg_names}
+
+
 @compiling
-@pytest.mark.parametrize(("name", "number"), [("l2k1", "fp32"), ("MTP 8", "fp64")])
-def test_kernels_compile_for_hopper_without_a_gpu(name, number):
-    """What the interpreter does not see: that Triton takes the kernels' types and layouts."""
+@pytest.mark.parametrize(
+    ("name", "number", "from_positions"),
+    [("l2k1", "fp32", True), ("l2k1", "fp64", False), ("MTP 8", "fp64", True)],
+)
+def test_kernels_compile_for_hopper_without_a_gpu(name, number, from_positions):
+    """What the interpreter does not see: types, layouts, and constants in all their digits."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
     model = MODELS[name]()
-    kernels = triton.prepare(model)
-    integers = dict.fromkeys(("first", "neighbour", "types", "frame_of"), "*i64")
-    doubles = dict.fromkeys(
-        ("positions", "cells", "moments", "forces", "virials", "weight", "xi", "site"), "*fp64"
-    )
-    parameters = len(model.radial.kernel_form().parameters)
-    known = integers | doubles | {"shifts": "*i32", "atoms": "i32", "species": "i32"}
-    known |= {f"p{i}": f"*{number}" for i in range(parameters)}
-    if model.readout.species_weight is None:
-        del known["weight"]
+    kernels, blocks = triton.prepare(model), operator.ON_GPU
+    edges = {"A": blocks.atoms, "J": blocks.neighbours}
     for kernel, constants, warps in (
-        (kernels.basic_moments, {"A": 16, "J": 8}, 4),
-        (kernels.contract, {"A": 32, "MAPPED": True}, 1),
-        (kernels.edge_gradient, {"A": 16, "J": 8}, 4),
+        (kernels.basic_moments, edges, 4),
+        (kernels.contract, {"A": blocks.contracted, "MAPPED": True}, 1),
+        (kernels.edge_gradient, edges, 4),
     ):
-        signature = {argument: known.get(argument, "constexpr") for argument in kernel.arg_names}
+        signature = signature_of(kernel, model, number, from_positions=from_positions)
         absent = {a: None for a, kind in signature.items() if kind == "constexpr"}
         made = compile(
             ASTSource(kernel, signature, constexprs=absent | constants),
@@ -234,6 +246,10 @@ def test_kernels_compile_for_hopper_without_a_gpu(name, number):
             options={"num_warps": warps},
         )
         assert ".entry" in made.asm["ptx"]
+        if kernel is not kernels.contract and number == "fp64":
+            assert f"0d{struct.pack('>d', -model.cutoff).hex().upper()}" in made.asm["ptx"]
+            rounded = struct.pack(">d", float(np.float32(model.cutoff))).hex().upper()
+            assert rounded not in made.asm["ptx"]
 
 
 class TinyContract(ContractTests):

@@ -1,15 +1,24 @@
 """The text of a Triton module: the template `kernels.py.txt`, filled in for one form of model.
 
-Everything that depends on the form is straight-line code, so that moments and their slopes live in
-registers. Per edge and pass over the edges an atom's program reads the neighbour's index, type and
-position (or the vector), and stores nothing but what the caller asks for. An edge costs about
-2 (H (R + 10) + mu R + 2 basic) operations forward and twice as many backward, with H scalings of
-R polynomials and mu functions.
+    basic_moments   edges -> basic moments M (N, basic), summed in registers
+    contract        M -> site energies, and dE/dM in the place of M, in float64
+    edge_gradient   edges and dE/dM -> dE/dr of each edge, or forces and virials of atoms
+
+Everything that depends on the form is straight-line code, so that moments and slopes of an atom
+stay in registers. A program of the first and last kernel goes through the edges of 16 atoms, 8
+edges of each at a time: neighbouring lanes read neighbouring edges, and sums over lanes come last.
+
+From positions, each of the two passes reads 20 bytes of every edge from memory (the neighbour's
+index and the shift) and 32 of its neighbour from the cache (type and position); the second adds 24
+to the neighbour's forces. For SUS2 l2k3, of 3 scalings, 9 functions and 30 moments, the code of an
+edge has 360 operations in the first pass and 620 in the second: at 50 neighbours 50 thousand for
+each atom, and 2 kB from memory.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from textwrap import indent
 
@@ -56,7 +65,7 @@ def module_source(table: ContractionTable, radial: RadialForm, cutoff: float) ->
         "across": _across(table, exponents),
     }
     constants = {
-        "$CUTOFF": repr(cutoff),
+        "$BEYOND": repr(float(ceil(cutoff))),
         "$BASIC": str(len(count)),
         "$WIDTH": str(_power_of_two(len(count))),
         "$slope_names": ", ".join(f"d{i}" for i in count),

@@ -1,7 +1,10 @@
 """Text of Triton that evaluates radial functions of one block of edges.
 
 It reads what the kernels of `form.py` have: r, the types `a` and `b` of centre and neighbour, the
-number of `species`, and the parameters `p0`, `p1`, ..; it leaves R{mu}, and dR/dr as D{mu}.
+number of `species`, and the parameters `p0`, `p1`, ..; it leaves R{mu}, dR/dr as D{mu}, and r less
+the cutoff as `inside`, 0 beyond it. Numbers stand where they are used: Triton keeps all digits of
+one that is added to a tensor or multiplies one, but makes float32 of one that is given a name, or
+compared.
 """
 
 from collections.abc import Iterator
@@ -62,7 +65,6 @@ def _of_pairs(form: RadialForm, cutoff: float, slopes: bool) -> Iterator[str]:
     for mu in range(functions):
         for n in range(form.size):
             yield f"c{n} = tl.load(series + {mu * form.size + n})"
-        # A name for the number would be a variable of float32.
         yield from _function(mu, form.size, repr(stretch) if slopes else None)
 
 
