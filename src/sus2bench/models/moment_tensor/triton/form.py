@@ -100,7 +100,6 @@ def _joined(letter: str, count: int) -> Iterator[str]:
     """One block of rows, `joined`, from blocks of one column each."""
     width = _power_of_two(count)
     names = [f"{letter}{min(i, count - 1)}" for i in range(width)]
-    yield f"joined = {names[0]}[:, None]"
     while len(names) > 1:
         half = len(names) // 2
         joined = [f"j{half}_{i}" for i in range(half)]

@@ -39,8 +39,9 @@ def energies_and_gradient(model: "MomentTensorModel", frame: Data) -> tuple[Tens
     """Site energies (N,) in eV, without E0, and the gradient (E, 3) of their sum in eV/Å.
 
     Both can be differentiated, once: by the parameters, and by the edge vectors if they require
-    gradients. What the kernels compute are the values; the derivatives are exact, but those of
-    plain torch operations, which compute the values once more, with arrays of edges times moments.
+    gradients. Only the values are those of the kernels; the derivatives are exact, but taken
+    through plain torch operations, which compute the values once more with arrays of edges times
+    functions. So a training step is no faster than with `eager`.
 
     Args:
         model: on a GPU, or anywhere if Triton interprets.
