@@ -12,7 +12,8 @@ from torch_geometric.data import Data
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.derivatives import Derivatives, from_edge_gradient, with_edge_vectors
 from sus2bench.models.linear import LinearResponse
-from sus2bench.models.moment_tensor import cpp
+from sus2bench.models.moment_tensor import compiled, cpp
+from sus2bench.models.moment_tensor.backend import Backend, BackendMissingError
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
 from sus2bench.models.moment_tensor.linear_response import linear_response
 from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
@@ -21,8 +22,9 @@ from sus2bench.models.moment_tensor.readout import Readout
 
 logger = logging.getLogger(__name__)
 
-EAGER, CPP = "eager", "cpp"
-BACKENDS = (EAGER, CPP)
+EAGER, CPP, COMPILE = "eager", "cpp", "compile"
+BACKENDS: dict[str, Backend | None] = {EAGER: None, CPP: cpp, COMPILE: compiled}
+"""What computes in place of plain torch, by name."""
 
 
 class MomentTensorModel(SiteEnergyModel):
@@ -36,9 +38,10 @@ class MomentTensorModel(SiteEnergyModel):
         species: chemical symbols in type order.
         cutoff: r_c, Å.
         table: the contractions.
-        backend: what computes: `eager`, plain torch operations, or `cpp`, a kernel that is compiled
-            for the form of the model at its first use. Where there is no compiler, and on
-            accelerators, `cpp` computes as `eager` does.
+        backend: what computes: `eager`, plain torch operations; `cpp`, a kernel that is compiled
+            for the form of the model at its first use; `compile`, those operations compiled by
+            TorchInductor at their first use. Where there is no compiler, and on accelerators with
+            `cpp`, `eager` computes.
 
     Raises:
         ValueError: there is no such backend.
@@ -78,8 +81,9 @@ class MomentTensorModel(SiteEnergyModel):
 
     def forward(self, frame: Data) -> Tensor:
         """Site energies (N,) in eV without E0, summed in float64 whatever the parameters are."""
-        if self._uses_kernel():
-            return cpp.energies_and_gradient(self, frame)[0]
+        kernel = self._kernel()
+        if kernel is not None:
+            return kernel.energies_and_gradient(self, frame)[0]
         types = self.types(frame.atomic_numbers)
         basic = self.basic_moments(frame.edge_vectors, frame.edge_index, types)
         rows = self.moments.products(basic.to(torch.float64))
@@ -87,25 +91,32 @@ class MomentTensorModel(SiteEnergyModel):
         return site
 
     def predict(self, frame: Data, *, differentiable: bool, virial: bool) -> Derivatives:
-        """See `SiteEnergyModel`; of the backend `cpp` everything comes from one sweep."""
-        if not self._uses_kernel():
+        """See `SiteEnergyModel`; of a compiled backend everything comes from one sweep."""
+        with torch.set_grad_enabled(differentiable):
+            kernel = self._kernel()
+        if kernel is None:
             return super().predict(frame, differentiable=differentiable, virial=virial)
         if not differentiable:
-            return cpp.predict(self, frame, virial=virial)
+            return kernel.predict(self, frame, virial=virial)
         graph = with_edge_vectors(frame, self.dtype)
-        site, gradient = cpp.energies_and_gradient(self, graph)
+        site, gradient = kernel.energies_and_gradient(self, graph)
         return from_edge_gradient(site, gradient, graph, virial=virial)
 
-    def _uses_kernel(self) -> bool:
-        """Whether the kernel computes; if it cannot, says why and goes on without it."""
-        if self.backend == CPP and self.readout.coefficients.device.type == "cpu":
-            try:
-                cpp.prepare(self)
-                return True
-            except cpp.CompilerMissingError as error:
-                logger.warning("%s. Going on with backend=eager", error)
-                self.backend = EAGER
-        return False
+    def _kernel(self) -> Backend | None:
+        """What computes in place of torch; if it cannot, says why and goes on without it."""
+        kernel = BACKENDS[self.backend]
+        if kernel is None or (self.backend == CPP and not self._on_cpu()):
+            return None
+        try:
+            kernel.prepare(self)
+            return kernel
+        except BackendMissingError as error:
+            logger.warning("%s. Going on with backend=eager", error)
+            self.backend = EAGER
+        return None
+
+    def _on_cpu(self) -> bool:
+        return self.readout.coefficients.device.type == "cpu"
 
     @functools.cached_property
     def kernel_header(self) -> str:
@@ -122,13 +133,15 @@ class MomentTensorModel(SiteEnergyModel):
         return plain
 
     def for_inference(self) -> tuple[SiteEnergyModel, str]:
-        """The C++ backend, if the model is on a CPU and there is a compiler."""
-        if self.backend == CPP or self.readout.coefficients.device.type != "cpu":
-            return self, self.backend
-        cpp.prepare(self)
+        """The C++ backend on a CPU, the compiled one elsewhere; BackendMissingError without it."""
+        name = CPP if self._on_cpu() else COMPILE
+        if self.backend == name:
+            return self, name
+        with torch.no_grad():
+            (cpp if name == CPP else compiled).prepare(self)
         fast = copy.copy(self)
-        fast.backend = CPP
-        return fast, CPP
+        fast.backend = name
+        return fast, name
 
     def basic_moments(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:
         """Basic moments (basic, N) of atoms with the given types (N,) and edges (E, 3)."""
