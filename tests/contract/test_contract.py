@@ -4,7 +4,7 @@ import pytest
 
 from sus2bench.models.composition import Composition
 from sus2bench.models.frozen import FrozenRadial
-from sus2bench.models.moment_tensor import cpp
+from sus2bench.models.moment_tensor import compiled, cpp
 from sus2bench.models.mtp import MTP
 from sus2bench.models.nep import NEP, NEPRepulsion
 from sus2bench.models.painn import PaiNN
@@ -73,6 +73,20 @@ class TestSUS2(SUS2Contract):
 class TestSUS2InCpp(SUS2Contract):
     def build(self, dtype):
         return in_cpp(super().build(dtype))
+
+
+@pytest.mark.slow
+class TestSUS2Compiled(SUS2Contract):
+    ranks_and_channels = (2, 1)
+
+    def build(self, dtype):
+        potential = super().build(dtype)
+        try:
+            compiled.prepare(potential.model)
+        except compiled.CompilationError as error:
+            pytest.skip(str(error))
+        potential.model.backend = "compile"
+        return potential
 
 
 class TestSUS2ScalingByRankInCpp(TestSUS2InCpp):

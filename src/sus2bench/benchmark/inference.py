@@ -7,10 +7,7 @@ use as long as the neighbour list stays. It is never used for training.
 
 import copy
 import logging
-import os
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +23,7 @@ from sus2bench.atoms.frame import edge_vectors, frame_of_atom
 from sus2bench.benchmark.tracing import trace
 from sus2bench.models.derivatives import forces_of_edges
 from sus2bench.models.external.isolation import isolated
+from sus2bench.models.inductor import inductor_apart
 from sus2bench.models.potential import Potential, Prediction
 
 logger = logging.getLogger(__name__)
@@ -129,13 +127,13 @@ def compiled(potential: Potential, batch: Data) -> Predict:
         return site.detach(), gradient
 
     vectors = edge_vectors(batch).to(frozen.dtype)
-    with _compiler() as inductor, torch.no_grad():
+    with inductor_apart(), torch.no_grad():
         try:
-            function = _ready(inductor, trace(energies_and_gradient, vectors), vectors)
+            function = _ready(trace(energies_and_gradient, vectors), vectors)
         except (RuntimeError, DynamicOutputShapeException):
             # It chooses edges by their length, so that the sizes of tensors depend on values.
             traced = trace(energies_and_gradient, vectors, fixed_comparisons=True)
-            function = _ready(inductor, traced, vectors)
+            function = _ready(traced, vectors)
 
     def predict(batch: Data) -> Prediction:
         with torch.no_grad():
@@ -148,28 +146,13 @@ def compiled(potential: Potential, batch: Data) -> Predict:
     return predict
 
 
-def _ready(inductor: Callable[..., Any], traced: GraphModule, vectors: Tensor) -> Any:
+def _ready(traced: GraphModule, vectors: Tensor) -> Any:
     """The compiled function, with what is made at its first call."""
-    function = inductor(traced, [vectors])
+    from torch import _inductor
+
+    function = _inductor.compile(traced, [vectors])
     function(vectors)
     return function
-
-
-@contextmanager
-def _compiler() -> Iterator[Callable[..., Any]]:
-    """TorchInductor's compiler, whose caches and settings end with the block."""
-    with (
-        isolated(dtype=torch.get_default_dtype()),
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-    ):
-        warnings.simplefilter("ignore")
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-        from torch import _inductor
-        from torch._inductor import config
-
-        # In this process: workers would outlive the block.
-        with config.patch(compile_threads=1, force_disable_caches=True):
-            yield _inductor.compile
 
 
 def _of_the_model(potential: Potential) -> tuple[Predict, str] | None:

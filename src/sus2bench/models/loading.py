@@ -59,8 +59,8 @@ def load_potential(
             be given; for other files they may be, and must then be the file's.
         dtype: floating-point type in which the model computes.
         device: where it computes.
-        backend: of SUS2 and MTP, what computes: `eager`, `cpp` or `triton`; that of the file if
-            not given.
+        backend: of SUS2 and MTP, what computes: `eager`, `cpp`, `triton` or `compile`; that of the
+            file if not given.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -4,7 +4,6 @@ import copy
 import functools
 import logging
 from collections.abc import Sequence
-from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -13,7 +12,8 @@ from torch_geometric.data import Data
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.derivatives import Derivatives
 from sus2bench.models.linear import LinearResponse
-from sus2bench.models.moment_tensor import cpp, triton
+from sus2bench.models.moment_tensor import compiled, cpp, triton
+from sus2bench.models.moment_tensor.backend import Backend, BackendMissingError
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
 from sus2bench.models.moment_tensor.linear_response import linear_response
 from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
@@ -22,8 +22,9 @@ from sus2bench.models.moment_tensor.readout import Readout
 
 logger = logging.getLogger(__name__)
 
-EAGER, CPP, TRITON = "eager", "cpp", "triton"
-BACKENDS = (EAGER, CPP, TRITON)
+EAGER, CPP, TRITON, COMPILE = "eager", "cpp", "triton", "compile"
+BACKENDS: dict[str, Backend | None] = {EAGER: None, CPP: cpp, TRITON: triton, COMPILE: compiled}
+"""What computes in place of plain torch, by name."""
 FASTEST = {"cpu": CPP, "cuda": TRITON}
 """By type of device."""
 
@@ -39,9 +40,10 @@ class MomentTensorModel(SiteEnergyModel):
         species: chemical symbols in type order.
         cutoff: r_c, Å.
         table: the contractions.
-        backend: what computes: `eager`, plain torch operations, or kernels that are compiled for
-            the form of the model at their first use: `cpp` on CPUs, `triton` on GPUs. Where there
-            is no compiler, no Triton, or a device of the other kind, both compute as `eager` does.
+        backend: what computes: `eager`, plain torch operations; kernels that are compiled for the
+            form of the model at their first use, `cpp` on CPUs and `triton` on GPUs; or `compile`,
+            the torch operations compiled by TorchInductor at their first use. Where there is no
+            compiler, no Triton, or a device of the other kind, `eager` computes.
 
     Raises:
         ValueError: there is no such backend.
@@ -82,45 +84,42 @@ class MomentTensorModel(SiteEnergyModel):
 
     def forward(self, frame: Data) -> Tensor:
         """Site energies (N,) in eV without E0, summed in float64 whatever the parameters are."""
-        kernels = self._kernels()
-        if kernels is not None:
-            site: Tensor = kernels.energies_and_gradient(self, frame)[0]
-            return site
+        kernel = self._kernel()
+        if kernel is not None:
+            return kernel.energies_and_gradient(self, frame)[0]
         types = self.types(frame.atomic_numbers)
         basic = self.basic_moments(frame.edge_vectors, frame.edge_index, types)
         rows = self.moments.products(basic.to(torch.float64))
-        site = self.readout(rows, self.moments.scalar_rows, types)
+        site: Tensor = self.readout(rows, self.moments.scalar_rows, types)
         return site
 
     def energies(self, frame: Data, *, differentiable: bool) -> Tensor:
         """See `SiteEnergyModel`."""
-        kernels = self._kernels()
-        if differentiable or kernels is None:
-            return super().energies(frame, differentiable=differentiable)
-        site: Tensor = kernels.energies(self, frame)
-        return site
+        if differentiable:
+            return super().energies(frame, differentiable=True)
+        with torch.no_grad():
+            kernel = self._kernel()
+            if kernel is None:
+                return super().energies(frame, differentiable=False)
+            return kernel.energies(self, frame)
 
     def predict(self, frame: Data, *, differentiable: bool, virial: bool) -> Derivatives:
         """See `SiteEnergyModel`; kernels compute everything in one sweep."""
-        kernels = self._kernels()
-        if kernels is None:
-            return super().predict(frame, differentiable=differentiable, virial=virial)
-        found: Derivatives = kernels.predict(
-            self, frame, differentiable=differentiable, virial=virial
-        )
-        return found
+        with torch.set_grad_enabled(differentiable):
+            kernel = self._kernel()
+            if kernel is not None:
+                return kernel.predict(self, frame, virial=virial)
+        return super().predict(frame, differentiable=differentiable, virial=virial)
 
-    def _kernels(self) -> ModuleType | None:
-        """The package that computes here; None for plain torch, and if it cannot, says why."""
-        device = self.readout.coefficients.device
+    def _kernel(self) -> Backend | None:
+        """What computes in place of torch; if it cannot, says why and goes on without it."""
+        kernel = BACKENDS[self.backend]
         try:
-            if self.backend == CPP and device.type == "cpu":
-                cpp.prepare(self)
-                return cpp
-            if self.backend == TRITON and triton.runs_on(device):
-                triton.prepare(self)
-                return triton
-        except (cpp.CompilerMissingError, triton.NoKernelsError) as error:
+            if kernel is None or not kernel.runs_on(self.readout.coefficients.device):
+                return None
+            kernel.prepare(self)
+            return kernel
+        except BackendMissingError as error:
             logger.warning("%s. Going on with backend=eager", error)
             self.backend = EAGER
         return None
@@ -145,13 +144,16 @@ class MomentTensorModel(SiteEnergyModel):
         return plain
 
     def for_inference(self) -> tuple[SiteEnergyModel, str]:
-        """The backend of the device, if what it needs is installed."""
+        """The backend of the device; BackendMissingError if what it needs is not installed."""
         device = self.readout.coefficients.device.type
         if device not in FASTEST or self.backend == FASTEST[device]:
             return self, self.backend
         fast = copy.copy(self)
         fast.backend = FASTEST[device]
-        (cpp if fast.backend == CPP else triton).prepare(fast)
+        kernel = BACKENDS[fast.backend]
+        if kernel is not None:
+            with torch.no_grad():
+                kernel.prepare(fast)
         return fast, fast.backend
 
     def basic_moments(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:

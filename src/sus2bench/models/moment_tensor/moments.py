@@ -31,10 +31,12 @@ class Neighbourhoods(NamedTuple):
     """(N, n)."""
     neighbour_types: Tensor
     """(N, n)."""
+    place: Tensor
+    """(E,) the slot of each edge, among those of all atoms in turn."""
 
 
 def pad_neighbours(
-    vectors: Tensor, edge_index: Tensor, types: Tensor, cutoff: float
+    vectors: Tensor, edge_index: Tensor, types: Tensor, cutoff: float, fewest: int = 0
 ) -> Neighbourhoods:
     """Lays out edges (E, 3), sorted by centre, as slots of each of N atoms.
 
@@ -43,11 +45,12 @@ def pad_neighbours(
         edge_index: (2, E), row 0 the neighbour, row 1 the centre in ascending order.
         types: (N,) type indices.
         cutoff: Å.
+        fewest: slots that there are at least.
     """
     neighbour, centre = edge_index
     atoms = len(types)
     counts = torch.bincount(centre, minlength=atoms)
-    slots = int(counts.max()) if len(centre) else 0
+    slots = max(fewest, int(counts.max()) if len(centre) else 0)
     first = counts.cumsum(0) - counts
     place = torch.arange(len(centre), device=centre.device) + (
         torch.arange(atoms, device=centre.device) * slots - first
@@ -59,6 +62,7 @@ def pad_neighbours(
         empty.index_copy(0, place, vectors).view(atoms, slots, 3),
         types.view(-1, 1).expand(-1, slots),
         neighbour_types.view(atoms, slots),
+        place,
     )
 
 

@@ -31,7 +31,7 @@ class MTP(MomentTensorModel):
         min_dist: where the argument of the polynomials is -1, Å.
         scaling: s, one factor on every radial function.
         seed: of the random initial radial coefficients.
-        backend: `eager`, `cpp` or `triton`, see `MomentTensorModel`.
+        backend: `eager`, `cpp`, `triton` or `compile`, see `MomentTensorModel`.
 
     Raises:
         ValueError: an argument is out of range or a file does not fit.

@@ -32,7 +32,7 @@ class SUS2(MomentTensorModel):
         min_dist: sets the initial alpha and r0, Å.
         scaling: s, one factor on every radial function.
         seed: of the random initial c.
-        backend: `eager`, `cpp` or `triton`, see `MomentTensorModel`.
+        backend: `eager`, `cpp`, `triton` or `compile`, see `MomentTensorModel`.
 
     Raises:
         ValueError: an argument is out of range or a file does not fit.

@@ -103,7 +103,7 @@ class UniversalRadial(RadialFunctions):
         pair_factor = torch.outer(self.species_factor, self.species_factor).view(-1)
         inside = (distance - self.cutoff).clamp(max=0)
         envelope = self.scaling * pair_factor.index_select(0, pair) * inside.square()
-        alpha = (0.5 * self.alpha).flatten(1).index_select(1, pair)
+        alpha = (0.5 * self.alpha.flatten(1)).index_select(1, pair)
         r0 = self.r0.flatten(1).index_select(1, pair)
         x = alpha * (distance - r0)
         embedded = x * torch.rsqrt(1 + x * x) if self.basis_type.endswith("_ss") else x.tanh()

@@ -7,6 +7,7 @@ from sus2bench.models.moment_tensor.cpp.operator import (
     energies_and_gradient,
     predict,
     prepare,
+    runs_on,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "form_header",
     "predict",
     "prepare",
+    "runs_on",
 ]

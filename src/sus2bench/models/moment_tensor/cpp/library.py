@@ -15,13 +15,16 @@ import torch
 
 from sus2bench.atoms.files import write_atomically
 from sus2bench.data.cache import default_cache_folder
+from sus2bench.models.moment_tensor.backend import BackendMissingError
 
 logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent
 
+_OWN_PROCESSOR = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
 
-class CompilerMissingError(RuntimeError):
+
+class CompilerMissingError(BackendMissingError):
     """There is no C++ compiler that can make a kernel."""
 
 
@@ -108,9 +111,8 @@ def _ninja_here() -> bool:
 
 def _flags() -> list[str]:
     """No -ffast-math: it would change the rounding of the whole process when linked."""
-    own = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
     parallel = [] if platform.system() == "Darwin" else ["-fopenmp"]
-    return ["-O3", own, "-std=c++20", "-fno-math-errno", "-fno-trapping-math", *parallel]
+    return ["-O3", _OWN_PROCESSOR, "-std=c++20", "-fno-math-errno", "-fno-trapping-math", *parallel]
 
 
 def _key(form: str, compiler: str, flags: list[str]) -> str:
@@ -118,12 +120,18 @@ def _key(form: str, compiler: str, flags: list[str]) -> str:
     digest = hashlib.sha256(form.encode())
     for source in sorted(SOURCES.glob("*.[hc]*")):
         digest.update(source.read_bytes())
-    native = [flag for flag in flags if flag.endswith("=native")]
-    for command in (["--version"], [*native, "-E", "-dM", "-x", "c++", os.devnull]):
-        result = subprocess.run([compiler, *command], capture_output=True)
-        digest.update(result.stdout + result.stderr)
+    digest.update(native_code(compiler))
     digest.update(" ".join([*flags, torch.__version__]).encode())
     return digest.hexdigest()[:32]
+
+
+def native_code(compiler: str) -> bytes:
+    """What tells code of a compiler for this processor from that for others."""
+    described = b""
+    for command in (["--version"], [_OWN_PROCESSOR, "-E", "-dM", "-x", "c++", os.devnull]):
+        result = subprocess.run([compiler, *command], capture_output=True)
+        described += result.stdout + result.stderr
+    return described
 
 
 def _build(form: str, flags: list[str], path: Path) -> None:

@@ -47,9 +47,7 @@ def energies(model: "MomentTensorModel", frame: Data) -> Tensor:
         return _evaluate(settings, _Structure(frame), *inputs, None, None)
 
 
-def predict(
-    model: "MomentTensorModel", frame: Data, *, differentiable: bool, virial: bool
-) -> Derivatives:
+def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivatives:
     """Site energies, forces and virial from positions.
 
     They can be differentiated by the parameters, once; the derivatives are exact, and those of all
@@ -58,23 +56,26 @@ def predict(
     Args:
         model: on the CPU.
         frame: a frame or a batch, edges sorted by centre.
-        differentiable: whether the results will be differentiated.
         virial: whether it is wanted.
 
     Raises:
         CompilerMissingError: the kernel cannot be compiled here.
     """
     settings, readout = _settings(model, frame), model.readout
-    with torch.set_grad_enabled(differentiable):
-        site, forces, total = _Prediction.apply(  # type: ignore[no-untyped-call]
-            settings,
-            _Structure(frame),
-            virial,
-            readout.xi,
-            readout.species_weight,
-            *settings.parameters,
-        )
+    site, forces, total = _Prediction.apply(  # type: ignore[no-untyped-call]
+        settings,
+        _Structure(frame),
+        virial,
+        readout.xi,
+        readout.species_weight,
+        *settings.parameters,
+    )
     return Derivatives(site, forces, total)
+
+
+def runs_on(device: torch.device) -> bool:
+    """On CPUs."""
+    return device.type == "cpu"
 
 
 def prepare(model: "MomentTensorModel") -> Library:

@@ -10,12 +10,13 @@ import torch
 
 from sus2bench.atoms.files import write_atomically
 from sus2bench.data.cache import default_cache_folder
+from sus2bench.models.moment_tensor.backend import BackendMissingError
 
 LARGEST_SOURCE = 10_000
 """Lines; the compiler's time grows with their square."""
 
 
-class NoKernelsError(RuntimeError):
+class NoKernelsError(BackendMissingError):
     """Triton is not installed, or the form of a model is too large for straight-line code."""
 
 

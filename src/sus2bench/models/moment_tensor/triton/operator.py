@@ -63,33 +63,25 @@ def energies(model: "MomentTensorModel", frame: Data) -> Tensor:
     return site
 
 
-def predict(
-    model: "MomentTensorModel", frame: Data, *, differentiable: bool, virial: bool
-) -> Derivatives:
+def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivatives:
     """Site energies, forces and virial from positions.
 
-    Unless the results are to be differentiated, no array of the size of the edges is made: an atom
-    takes 8 bytes for each basic moment, about 60 otherwise, and 72 for the virial. Forces and
+    Where gradients are disabled, no array of the size of the edges is made: an atom takes
+    8 bytes for each basic moment, about 60 otherwise, and 72 for the virial. Forces and
     virial are summed in float64, on a GPU in an order that varies. The host waits for nothing.
 
     Args:
         model: on a GPU, or anywhere if Triton interprets.
         frame: a frame or a batch, edges sorted by centre.
-        differentiable: whether the results will be differentiated, see `energies_and_gradient`.
         virial: whether it is wanted.
 
     Raises:
         NoKernelsError: there can be no kernels.
     """
-    if differentiable:
+    if torch.is_grad_enabled():
         graph = with_edge_vectors(frame, model.dtype)
         site, gradient = energies_and_gradient(model, graph)
         return from_edge_gradient(site, gradient, graph, virial=virial)
-    with torch.no_grad():
-        return _predict(model, frame, virial)
-
-
-def _predict(model: "MomentTensorModel", frame: Data, virial: bool) -> Derivatives:
     launch = _from_positions(model, frame)
     site, moments = launch.energies()
     forces = site.new_zeros(len(site), 3)
