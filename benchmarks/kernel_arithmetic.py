@@ -42,7 +42,7 @@ def operations_per_edge(model: MomentTensorModel, dtype: torch.dtype) -> dict[st
     exponents = monomial_exponents(max(p + q + s for _, p, q, s in basic))
     products = sum(1 for exponent in exponents if sum(exponent) > 1)
     partial = sum(1 for exponent in exponents for power in exponent if power)
-    embedding = EXPONENTIAL[dtype] + 8 if form.embedding == "tanh_of" else 10
+    embedding = EXPONENTIAL[dtype] + 8 if form.embedding == "tanh" else 10
     return {
         "vector, length, direction": 3 * 6 + 5 + 1 + 1 + 3,
         "embedding and polynomials": scalings * (2 + embedding + 2 * max(size - 2, 0) + 1),
