@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from sus2bench.figures.style import plain_numbers, style
 
 _METRIC = "forces_rmse_meV_A"
+_LEAST = 0.03
+"""Errors below this part of the median have one colour."""
 
 
 def errors_by_element(records: Sequence[dict[str, Any]], split: str) -> Figure:
@@ -33,14 +35,17 @@ def errors_by_element(records: Sequence[dict[str, Any]], split: str) -> Figure:
             layout="constrained",
         )
         axes = figure.subplots()
-        image = axes.imshow(errors, norm="log", cmap="viridis", aspect="auto")
+        # Atoms that symmetry keeps from forces would take most of the colours for themselves.
+        least = max(np.nanmin(errors), np.nanmedian(errors) * _LEAST) if np.any(errors > 0) else 1.0
+        shown = np.maximum(errors, least)
+        image = axes.imshow(shown, norm="log", cmap="viridis", aspect="auto")
         axes.set_yticks(np.arange(len(tables)), list(tables))
         axes.set_xticks(np.arange(len(elements)), elements)
         axes.tick_params(axis="x", labelsize=8 if len(elements) < 30 else 6.5)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("element of the atom the force acts on")
-        bar = figure.colorbar(image, label=f"{split} force RMSE\n(meV/Å)", pad=0.02)
+        bar = figure.colorbar(image, label=f"{split} force RMSE\n(meV/Å)", pad=0.02, extend="min")
         plain_numbers(bar.ax.yaxis)
     return figure
 
