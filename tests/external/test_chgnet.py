@@ -45,6 +45,9 @@ def test_without_the_package_the_model_says_what_to_install():
 
 @needs_matgl
 class TestCHGNet(AdapterTests):
+    # With these random weights energies reach 130 eV per atom, of which this is 2e-6.
+    float32_energy = 3e-4
+
     def build(self, dtype):
         return generic_potential(CHGNet(SPECIES, 4.0, **SIZES), dtype, noise=0.6)
 
