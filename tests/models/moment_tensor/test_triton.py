@@ -42,7 +42,7 @@ def test_without_triton_it_says_so_and_goes_on(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.setitem(sys.modules, "triton.language", None)
     model = SUS2(("Cu", "Au"), 5.0, channels=1, backend="triton")
-    assert model._kernels() is None
+    assert model._kernel() is None
     assert model.backend == "eager"
     assert "sus2bench[triton]" in caplog.text
     assert "Going on with backend=eager" in caplog.text
