@@ -4,7 +4,8 @@ import pytest
 
 from sus2bench.models.composition import Composition
 from sus2bench.models.frozen import FrozenRadial
-from sus2bench.models.moment_tensor import compiled, cpp
+from sus2bench.models.moment_tensor.backend import BackendMissingError
+from sus2bench.models.moment_tensor.base import BACKENDS
 from sus2bench.models.mtp import MTP
 from sus2bench.models.nep import NEP, NEPRepulsion
 from sus2bench.models.painn import PaiNN
@@ -20,13 +21,13 @@ SPECIES = ("Cu", "Au", "Al")
 ENERGIES = {"Cu": -3.5, "Au": -3.25, "Al": -3.75}
 
 
-def in_cpp(potential):
-    """The potential with the backend that is compiled; skips where it cannot be."""
+def with_backend(potential, name):
+    """The potential with a backend that is compiled; skips where it cannot be."""
     try:
-        cpp.prepare(potential.model)
-    except cpp.CompilerMissingError as error:
+        BACKENDS[name].prepare(potential.model)
+    except BackendMissingError as error:
         pytest.skip(str(error))
-    potential.model.backend = "cpp"
+    potential.model.backend = name
     return potential
 
 
@@ -72,7 +73,7 @@ class TestSUS2(SUS2Contract):
 
 class TestSUS2InCpp(SUS2Contract):
     def build(self, dtype):
-        return in_cpp(super().build(dtype))
+        return with_backend(super().build(dtype), "cpp")
 
 
 @pytest.mark.slow
@@ -80,13 +81,7 @@ class TestSUS2Compiled(SUS2Contract):
     ranks_and_channels = (2, 1)
 
     def build(self, dtype):
-        potential = super().build(dtype)
-        try:
-            compiled.prepare(potential.model)
-        except compiled.CompilationError as error:
-            pytest.skip(str(error))
-        potential.model.backend = "compile"
-        return potential
+        return with_backend(super().build(dtype), "compile")
 
 
 class TestSUS2ScalingByRankInCpp(TestSUS2InCpp):
@@ -160,7 +155,7 @@ class TestMTPOfLevel16(MTPContract):
 
 class TestMTPOfLevel16InCpp(TestMTPOfLevel16):
     def build(self, dtype):
-        return in_cpp(super().build(dtype))
+        return with_backend(super().build(dtype), "cpp")
 
 
 class NEPContract(ContractTests):

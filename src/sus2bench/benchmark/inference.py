@@ -21,7 +21,7 @@ from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import edge_vectors, frame_of_atom
 from sus2bench.benchmark.tracing import trace
-from sus2bench.models.derivatives import forces_of_edges
+from sus2bench.models.derivatives import from_edge_gradient
 from sus2bench.models.external.isolation import isolated
 from sus2bench.models.inductor import inductor_apart
 from sus2bench.models.potential import Potential, Prediction
@@ -140,7 +140,7 @@ def compiled(potential: Potential, batch: Data) -> Predict:
             site, gradient = function(edge_vectors(batch).to(frozen.dtype))
             of_atom, frames = frame_of_atom(batch)
             energy = site.new_zeros(frames).index_add(0, of_atom, site)
-            forces = forces_of_edges(gradient, batch.edge_index, len(site))
+            forces = from_edge_gradient(site, gradient, batch, virial=False).forces
         return Prediction(energy, forces, None, None, site)
 
     return predict

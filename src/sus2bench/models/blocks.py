@@ -13,8 +13,14 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from sus2bench.atoms.frame import edge_vectors, frame_of_atom
-from sus2bench.models.derivatives import Derivatives, derivatives, edge_gradient, with_edge_vectors
+from sus2bench.atoms.frame import edge_vectors
+from sus2bench.models.derivatives import (
+    Derivatives,
+    EdgeSums,
+    derivatives,
+    edge_gradient,
+    with_edge_vectors,
+)
 
 LARGEST_BLOCK, LARGEST_BLOCK_OF_ACCELERATORS = 2**15, 2**20
 """Atoms and edges of a block together. On a CPU larger blocks would be slower, too: arrays of their
@@ -72,19 +78,12 @@ def predict(
     if differentiable:
         graph = with_edge_vectors(frame, extent.dtype)
         return derivatives(function, graph, differentiable=True, virial=virial)
-    of_atom, frames = frame_of_atom(frame)
-    parts = []
-    forces = frame.pos.new_zeros(len(of_atom), 3, dtype=extent.dtype)
-    total = frame.pos.new_zeros(frames, 3, 3, dtype=extent.dtype) if virial else None
+    parts, sums = [], EdgeSums(frame, extent.dtype, virial=virial)
     for block in _blocks(frame, extent, largest):
         site, gradient = edge_gradient(function, block.graph, differentiable=False)
         parts.append(site[: block.centres])
-        neighbour, centre = block.edge_index
-        forces.index_add_(0, centre, gradient).index_add_(0, neighbour, -gradient)
-        if total is not None:
-            outer = gradient.unsqueeze(2) * block.graph.edge_vectors.unsqueeze(1)
-            total.index_add_(0, of_atom[centre], outer)
-    return Derivatives(torch.cat(parts), forces, total)
+        sums.add(gradient, block.edge_index, block.graph.edge_vectors)
+    return sums.derivatives(torch.cat(parts))
 
 
 class _Block(NamedTuple):

@@ -64,24 +64,47 @@ def with_edge_vectors(frame: Data, dtype: torch.dtype) -> Data:
 
 def from_edge_gradient(site: Tensor, gradient: Tensor, frame: Data, *, virial: bool) -> Derivatives:
     """Forces and virial from g (E, 3); `frame` has `edge_vectors`."""
-    forces = forces_of_edges(gradient, frame.edge_index, len(site))
-    return Derivatives(site, forces, _virial(gradient, frame) if virial else None)
+    sums = EdgeSums(frame, gradient.dtype, virial=virial)
+    sums.add(gradient, frame.edge_index, frame.edge_vectors.detach() if virial else None)
+    return sums.derivatives(site)
 
 
-def forces_of_edges(gradient: Tensor, edge_index: Tensor, atoms: int) -> Tensor:
-    """F_i = sum of g over edges centred at i minus sum of g over edges that end at i.
+class EdgeSums:
+    """Forces and virial, summed over the edges of a frame in any number of parts.
+
+    F_i is the sum of g over edges centred at i minus that over edges that end at i.
 
     Args:
-        gradient: g = dE/dr of each edge (E, 3), eV/Å.
-        edge_index: (2, E), row 0 the neighbour, row 1 the centre.
-        atoms: N.
-
-    Returns:
-        (N, 3) eV/Å.
+        frame: a frame or a batch.
+        dtype: of the sums.
+        virial: whether it is wanted.
     """
-    # Torch is ten times as slow where it is to add with a factor, alpha=-1.
-    zeros = gradient.new_zeros(atoms, 3)
-    return zeros.index_add(0, edge_index[1], gradient) - zeros.index_add(0, edge_index[0], gradient)
+
+    def __init__(self, frame: Data, dtype: torch.dtype, *, virial: bool) -> None:
+        self._of_atom, frames = frame_of_atom(frame)
+        # Torch is ten times as slow where it is to add with a factor, alpha=-1.
+        self._at_centres = frame.pos.new_zeros(len(self._of_atom), 3, dtype=dtype)
+        self._at_neighbours = torch.zeros_like(self._at_centres)
+        self._virial = frame.pos.new_zeros(frames, 3, 3, dtype=dtype) if virial else None
+
+    def add(self, gradient: Tensor, edge_index: Tensor, vectors: Tensor | None) -> None:
+        """Adds g (E, 3) of edges (2, E), row 0 the neighbour, row 1 the centre.
+
+        Args:
+            gradient: g = dE/dr of each edge (E, 3), eV/Å.
+            edge_index: of these edges, in the numbers of the frame.
+            vectors: r (E, 3) in Å; not read if the virial is not wanted.
+        """
+        neighbour, centre = edge_index
+        self._at_centres.index_add_(0, centre, gradient)
+        self._at_neighbours.index_add_(0, neighbour, gradient)
+        if self._virial is not None and vectors is not None:
+            outer = gradient.unsqueeze(2) * vectors.unsqueeze(1)
+            self._virial.index_add_(0, self._of_atom[centre], outer)
+
+    def derivatives(self, site: Tensor) -> Derivatives:
+        """With the site energies (N,)."""
+        return Derivatives(site, self._at_centres - self._at_neighbours, self._virial)
 
 
 def _gradient(site: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:
@@ -91,11 +114,3 @@ def _gradient(site: Tensor, vectors: Tensor, differentiable: bool) -> Tensor:
         site.sum(), vectors, create_graph=differentiable, materialize_grads=True
     )
     return gradient
-
-
-def _virial(gradient: Tensor, frame: Data) -> Tensor:
-    """W = sum over edges of g (x) r, (B, 3, 3), eV."""
-    of_atom, frames = frame_of_atom(frame)
-    outer = gradient.unsqueeze(2) * frame.edge_vectors.detach().unsqueeze(1)
-    virial: Tensor = outer.new_zeros(frames, 3, 3).index_add(0, of_atom[frame.edge_index[1]], outer)
-    return virial

@@ -190,7 +190,7 @@ class _SiteEnergies(Function):
         of_vectors = torch.zeros_like(vectors) if ctx.needs_input_grad[1] else None
         problem.vector_gradient = _address(of_vectors)
         sums = _parameter_gradients(
-            settings, problem, site, xi, weight, parameters, vectors.dtype, ctx.needs_input_grad[2:]
+            settings, problem, site, xi, weight, parameters, ctx.needs_input_grad[2:]
         )
         return None, of_vectors, *sums
 
@@ -251,10 +251,7 @@ class _Prediction(Function):
         structure.enter(problem)
         problem.force_cotangent, problem.virial_cotangent = forces.data_ptr(), _address(virial)
         wanted = ctx.needs_input_grad[3:]
-        dtype = parameters[0].dtype
-        gradients = _parameter_gradients(
-            settings, problem, site, xi, weight, parameters, dtype, wanted
-        )
+        gradients = _parameter_gradients(settings, problem, site, xi, weight, parameters, wanted)
         return None, None, None, *gradients
 
 
@@ -265,7 +262,6 @@ def _parameter_gradients(
     xi: Tensor,
     weight: Tensor | None,
     parameters: list[Tensor],
-    dtype: torch.dtype,
     wanted: Sequence[bool],
 ) -> tuple[Tensor | None, ...]:
     """Of xi, the weights and the radial parameters, as far as they are wanted."""
@@ -277,7 +273,7 @@ def _parameter_gradients(
     of_xi = torch.zeros_like(xi)
     of_weight = None if weight is None else torch.zeros_like(weight)
     problem.xi_gradient, problem.weight_gradient = of_xi.data_ptr(), _address(of_weight)
-    settings.kernels.gradients(problem, dtype)
+    settings.kernels.gradients(problem, parameters[0].dtype)
     of_parameters = (
         total.to(parameter.dtype) for total, parameter in zip(sums, parameters, strict=True)
     )
