@@ -3,7 +3,7 @@
 import copy
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from sus2bench.models.linear import LinearResponse
 from sus2bench.models.moment_tensor import compiled, cpp, triton
 from sus2bench.models.moment_tensor.backend import Backend, BackendMissingError
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
+from sus2bench.models.moment_tensor.curvature import Curvatures, curvatures
+from sus2bench.models.moment_tensor.jacobian import FrameJacobian, jacobian
 from sus2bench.models.moment_tensor.linear_response import linear_response
 from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
 from sus2bench.models.moment_tensor.radial import RadialFunctions
@@ -162,6 +164,16 @@ class MomentTensorModel(SiteEnergyModel):
         distance = around.vectors.square().sum(-1).sqrt()
         radial = self.radial(distance, around.centre_types, around.neighbour_types)
         return self.moments.basic(radial, around.vectors / distance.unsqueeze(-1))
+
+    def curvatures(self, basic: Tensor, types: Tensor) -> Curvatures:
+        """Derivatives by the basic moments (N, basic), up to second order."""
+        if self._kernel() is cpp:
+            return cpp.curvatures(self, basic, types)
+        return curvatures(self, basic, types)
+
+    def jacobian(self, frame: Data, *, virial: bool) -> Iterator[FrameJacobian]:
+        """Derivatives by all parameters, frame by frame; `frame` carries `edge_vectors`."""
+        return jacobian(self, frame, virial=virial)
 
     def linear_response(self, frame: Data) -> LinearResponse:
         """Derivatives of energy, forces and virial by xi; `frame` carries `edge_vectors`."""

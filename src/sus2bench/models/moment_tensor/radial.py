@@ -43,5 +43,29 @@ class RadialFunctions(nn.Module, ABC):
         """
 
     @abstractmethod
+    def by_parameters(
+        self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Derivatives of each R_mu by the S parameters that it depends on at an edge.
+
+        Args:
+            distance: (E,) Å, float64.
+            centre_type: (E,).
+            neighbour_type: (E,).
+
+        Returns:
+            Two of (E, mu, S), float64: the derivatives, and their derivatives by the distance.
+        """
+
+    @property
+    @abstractmethod
+    def parameter_numbers(self) -> Tensor:
+        """Which parameters these are: (C, C, mu, S), by the types of centre and neighbour.
+
+        Numbers count through the parameters of `kernel_form` one after the other. A parameter may
+        stand at several places, whose derivatives add up.
+        """
+
+    @abstractmethod
     def kernel_form(self) -> RadialForm:
         """What kernels have to know of these functions."""

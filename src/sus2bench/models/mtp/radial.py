@@ -79,6 +79,27 @@ class PairRadial(RadialFunctions):
         coefficients = self.coefficients.flatten(0, 1).index_select(0, pair)
         return (coefficients @ polynomials).squeeze(-1).t().reshape(functions, *shape)
 
+    def by_parameters(
+        self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `RadialFunctions`: by c[a, b, mu, n] for all n."""
+        functions, size = self.coefficients.shape[2:]
+
+        def terms(distance: Tensor) -> Tensor:
+            x = (2 * distance - (self.min_dist + self.cutoff)) / (self.cutoff - self.min_dist)
+            inside = (distance - self.cutoff).clamp(max=0)
+            return torch.stack(chebyshev(x, self.scaling * inside.square(), size), dim=1)
+
+        value, slope = torch.func.jvp(terms, (distance,), (torch.ones_like(distance),))
+        shape = (-1, functions, -1)
+        return value.unsqueeze(1).expand(shape), slope.unsqueeze(1).expand(shape)
+
+    @property
+    def parameter_numbers(self) -> Tensor:
+        """See `RadialFunctions`."""
+        numbers = torch.arange(self.coefficients.numel(), device=self.coefficients.device)
+        return numbers.view(self.coefficients.shape)
+
     def kernel_form(self) -> RadialForm:
         """What kernels have to know of these functions."""
         _, _, functions, size = self.coefficients.shape

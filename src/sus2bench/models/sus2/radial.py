@@ -111,6 +111,83 @@ class UniversalRadial(RadialFunctions):
         polynomials = torch.stack(terms, dim=1)
         return self._mix(polynomials).view(len(self.coefficients), *shape)
 
+    def by_parameters(
+        self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `RadialFunctions`: by c[mu, n] for all n, alpha, r0, and beta of both atoms."""
+        form = self.kernel_form()
+        alpha, r0, coefficients, factor = (p.detach().double() for p in form.parameters)
+        alpha, r0 = (p[:, centre_type, neighbour_type].t() for p in (alpha, r0))
+        own, other = factor[centre_type].unsqueeze(1), factor[neighbour_type].unsqueeze(1)
+        beyond = (distance.unsqueeze(1) - self.cutoff).clamp(max=0)
+        terms, slopes, curvatures = self._polynomials(alpha, r0, distance.unsqueeze(1), form)
+        every = torch.tensor(form.scaling_of, device=distance.device)
+        shift = (distance.unsqueeze(1) - r0)[:, every]
+        half = 0.5 * alpha[:, every]
+        # f(x) is the series of a function, g what multiplies it.
+        f, f1, f2 = ((terms_of[:, every] * coefficients).sum(2) for terms_of in (terms, slopes, curvatures))
+        g, g1 = self.scaling * beyond.square(), 2 * self.scaling * beyond
+        value = torch.stack(
+            [g * own * other * f1 * 0.5 * shift, -g * own * other * f1 * half, g * other * f, g * own * f],
+            dim=2,
+        )
+        by_r = g1 * f + g * f1 * half
+        slope = torch.stack(
+            [
+                0.5 * own * other * (g1 * f1 * shift + g * (f2 * half * shift + f1)),
+                -own * other * half * (g1 * f1 + g * f2 * half),
+                other * by_r,
+                own * by_r,
+            ],
+            dim=2,
+        )
+        pair, pair1 = (g * own * other).unsqueeze(2), (g1 * own * other).unsqueeze(2)
+        series = pair * terms
+        series1 = pair1 * terms + pair * slopes * (0.5 * alpha).unsqueeze(2)
+        return torch.cat([series[:, every], value], dim=2), torch.cat([series1[:, every], slope], dim=2)
+
+    def _polynomials(
+        self, alpha: Tensor, r0: Tensor, distance: Tensor, form: RadialForm
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """T_n(embed(x)) and two derivatives by x, each (E, H, R)."""
+
+        def of(x: Tensor) -> Tensor:
+            embedded = x * torch.rsqrt(1 + x * x) if self._rational else x.tanh()
+            return torch.stack(chebyshev(embedded, torch.ones_like(x), form.size), dim=-1)
+
+        def with_slope(x: Tensor) -> tuple[Tensor, Tensor]:
+            value, slope = torch.func.jvp(of, (x,), (torch.ones_like(x),))
+            return value, slope
+
+        x = 0.5 * alpha * (distance - r0)
+        (value, slope), (_, curvature) = torch.func.jvp(with_slope, (x,), (torch.ones_like(x),))
+        return value, slope, curvature
+
+    @property
+    def parameter_numbers(self) -> Tensor:
+        """See `RadialFunctions`."""
+        scaling_of = torch.tensor(self.kernel_form().scaling_of)
+        scalings, species = self.alpha.shape[:2]
+        functions, size = self.coefficients.shape
+        shape = (species, species, functions, 1)
+        pair = torch.arange(species**2).view(species, species, 1, 1)
+        alpha = pair + (scaling_of * species**2).view(1, 1, -1, 1)
+        begin = 2 * scalings * species**2
+        series = begin + torch.arange(functions * size).view(1, 1, functions, size)
+        own = begin + functions * size + torch.arange(species).view(-1, 1, 1, 1)
+        parts = (
+            series.expand(species, species, -1, -1),
+            alpha,
+            alpha + scalings * species**2,
+            own.expand(shape),
+            own.transpose(0, 1).expand(shape),
+        )
+        return torch.cat(parts, dim=3).to(self.coefficients.device)
+
+    @property
+    def _rational(self) -> bool:
+        return self.basis_type.endswith("_ss")
+
     def kernel_form(self) -> RadialForm:
         """What kernels have to know of these functions."""
         functions, size = self.coefficients.shape

@@ -3,6 +3,7 @@
 from sus2bench.models.moment_tensor.cpp.form import form_header
 from sus2bench.models.moment_tensor.cpp.library import CompilerMissingError
 from sus2bench.models.moment_tensor.cpp.operator import (
+    curvatures,
     energies,
     energies_and_gradient,
     predict,
@@ -12,6 +13,7 @@ from sus2bench.models.moment_tensor.cpp.operator import (
 
 __all__ = [
     "CompilerMissingError",
+    "curvatures",
     "energies",
     "energies_and_gradient",
     "form_header",

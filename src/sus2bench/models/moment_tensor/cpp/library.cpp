@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "training.h"
+#include "curvatures.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -71,6 +71,16 @@ static void gradients(const Problem &problem) {
         if (part) part->add_to(problem);
 }
 
+static void curvatures(const Problem &problem) {
+#pragma omp parallel num_threads(problem.threads) if (problem.threads > 1)
+    {
+        const auto work = std::make_unique<Workspace<double>>(0, true);
+        for_groups(problem, [&](int64_t begin, int atoms) {
+            curvatures_of_group(problem, *work, begin, atoms);
+        });
+    }
+}
+
 extern "C" {
 void sus2bench_energies_float32(const Problem *problem) { energies<float>(*problem); }
 void sus2bench_energies_float64(const Problem *problem) { energies<double>(*problem); }
@@ -78,4 +88,5 @@ void sus2bench_forces_float32(const Problem *problem) { forces<float>(*problem);
 void sus2bench_forces_float64(const Problem *problem) { forces<double>(*problem); }
 void sus2bench_gradients_float32(const Problem *problem) { gradients<float>(*problem); }
 void sus2bench_gradients_float64(const Problem *problem) { gradients<double>(*problem); }
+void sus2bench_curvatures_float64(const Problem *problem) { curvatures(*problem); }
 }

@@ -44,7 +44,8 @@ class Problem(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("force_cotangent", "virial_cotangent")),
         ("parameter_gradients", ctypes.c_void_p * 4),
         *((name, ctypes.c_void_p) for name in ("weight_gradient", "xi_gradient")),
-        ("vector_gradient", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("vector_gradient", "basic")),
+        *((name, ctypes.c_void_p) for name in ("scalars", "jacobian", "curvature")),
     )
 
 
@@ -69,6 +70,10 @@ class Library:
     def gradients(self, problem: Problem, dtype: torch.dtype) -> None:
         """Fills the gradients of parameters, and `vector_gradient` if it is not null."""
         self._call("gradients", problem, dtype)
+
+    def curvatures(self, problem: Problem) -> None:
+        """Fills `scalars`, `jacobian`, and `curvature` if it is not null, from `basic`."""
+        self._call("curvatures", problem, torch.float64)
 
     def _call(self, what: str, problem: Problem, dtype: torch.dtype) -> None:
         name = f"sus2bench_{what}_{str(dtype).removeprefix('torch.')}"

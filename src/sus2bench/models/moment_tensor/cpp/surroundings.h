@@ -35,6 +35,9 @@ struct Problem {
     double *parameter_gradients[4];            // out: radial functions
     double *weight_gradient, *xi_gradient;     // out
     void *vector_gradient;                     // (edges, 3) out, or null
+    const double *basic;                       // (atoms, BASIC), of the following alone:
+    double *scalars, *jacobian;                // (atoms, SCALARS), (atoms, BASIC, SCALARS) out
+    double *curvature;                         // (atoms, BASIC, BASIC) out, or null
 };
 
 // What is around one atom, in vectors along the neighbours; empty places are at the cutoff.
