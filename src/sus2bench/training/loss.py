@@ -24,6 +24,9 @@ TERMS = ("energy", "forces", "stress")
 FUNCTIONS = ("mse", "mae", "huber")
 """The functions an error can enter by."""
 
+SMALLEST_ERROR = 1e-9
+"""Below this an absolute error has the curvature it has here."""
+
 
 class LossSums(NamedTuple):
     """Sums over the labelled values of some frames; sums of several batches may be added."""
@@ -124,7 +127,7 @@ class PotentialLoss(nn.Module):
     def sums(self, prediction: Prediction, frame: Data) -> LossSums:
         """Sums of d(error) and numbers of labelled values, differentiable in the prediction."""
         masks = label_masks(frame)
-        errors = self._errors(prediction, frame, masks)
+        errors = self.errors(prediction, frame)
         sums, counts = [], []
         for term, error, mask in zip(TERMS, errors, masks, strict=True):
             if error is None:
@@ -157,7 +160,9 @@ class PotentialLoss(nn.Module):
         loss = self.total(local.sums, counts) * world_size()
         return loss, LossSums(local.sums.detach(), local.counts)
 
-    def _errors(self, prediction: Prediction, frame: Data, masks: tuple[Tensor, ...]) -> Errors:
+    def errors(self, prediction: Prediction, frame: Data) -> Errors:
+        """Prediction minus label of what is predicted; zero where there is no label."""
+        masks = label_masks(frame)
         energy = masked_difference(prediction.energy, frame.energy, masks[0])
         forces, stress = prediction.forces, prediction.stress
         return Errors(
@@ -165,6 +170,16 @@ class PotentialLoss(nn.Module):
             masked_difference(forces, frame.forces, masks[1]) if forces is not None else None,
             masked_difference(stress, frame.stress, masks[2]) if stress is not None else None,
         )
+
+    def curvature(self, term: str, error: Tensor) -> Tensor:
+        """d'(e) / e of errors of a term, which is d''(e) where d is a square."""
+        function = self.functions[term]
+        if function == "mse":
+            return torch.full_like(error, 2.0)
+        size = error.abs()
+        if function == "mae":
+            return 1 / size.clamp(min=SMALLEST_ERROR)
+        return (self.delta[term] / size.clamp(min=self.delta[term])).to(error)
 
     def _penalty(self, term: str, error: Tensor) -> Tensor:
         """Sum of d(error), scalar float64. A zero error, as of a missing label, adds nothing."""

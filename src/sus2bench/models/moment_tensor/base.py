@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
@@ -16,6 +16,7 @@ from sus2bench.models.moment_tensor import compiled, cpp, triton
 from sus2bench.models.moment_tensor.backend import Backend, BackendMissingError
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
 from sus2bench.models.moment_tensor.curvature import Curvatures, curvatures
+from sus2bench.models.moment_tensor.edge_sums import FrameEdges, TorchEdges
 from sus2bench.models.moment_tensor.jacobian import FrameJacobian, jacobian
 from sus2bench.models.moment_tensor.linear_response import linear_response
 from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
@@ -171,9 +172,24 @@ class MomentTensorModel(SiteEnergyModel):
             return cpp.curvatures(self, basic, types)
         return curvatures(self, basic, types)
 
+    def frame_edges(
+        self, vectors: Tensor, edge_index: Tensor, types: Tensor, kind: Tensor
+    ) -> FrameEdges:
+        """What the Jacobian of a frame needs of its edges; see `TorchEdges`."""
+        if self._kernel() is cpp:
+            return cpp.KernelEdges(self, vectors, edge_index, types, kind)
+        return TorchEdges(self, vectors, edge_index, types, kind)
+
     def jacobian(self, frame: Data, *, virial: bool) -> Iterator[FrameJacobian]:
         """Derivatives by all parameters, frame by frame; `frame` carries `edge_vectors`."""
         return jacobian(self, frame, virial=virial)
+
+    def numbered_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """The parameters as the Jacobian numbers them, and the unit of each of their elements."""
+        readout, one = self.readout, self.readout.units.new_ones(())
+        weight = [] if readout.species_weight is None else [(readout.species_weight, one)]
+        radial = [(parameter, one) for parameter in self.radial.kernel_form().parameters]
+        return [*radial, *weight, (readout.coefficients, readout.units)]
 
     def linear_response(self, frame: Data) -> LinearResponse:
         """Derivatives of energy, forces and virial by xi; `frame` carries `edge_vectors`."""

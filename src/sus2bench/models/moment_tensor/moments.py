@@ -93,6 +93,7 @@ class Moments(nn.Module):
     """
 
     basic_rows: Tensor
+    function_of_basic: Tensor
     scalar_rows: Tensor
 
     def __init__(self, table: ContractionTable) -> None:
@@ -102,6 +103,8 @@ class Moments(nn.Module):
         exponents = monomial_exponents(self.max_rank)
         rows = [mu * len(exponents) + exponents.index((p, q, s)) for mu, p, q, s in table.basic]
         self.register_buffer("basic_rows", torch.tensor(rows), persistent=False)
+        functions = torch.tensor([mu for mu, *_ in table.basic])
+        self.register_buffer("function_of_basic", functions, persistent=False)
         # Rows are renumbered in the order in which the levels produce them.
         row_of_moment = {moment: moment for moment in range(len(table.basic))}
         self.levels = nn.ModuleList()

@@ -96,6 +96,35 @@ class Objective:
             penalty = self._penalty()
             return float(self._total(sums) + penalty.detach()), gradient + self._gradient(penalty)
 
+    @torch.no_grad()
+    def weighted_errors(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """Errors of each frame, and weights such that the gradient is that of weight error^2 / 2.
+
+        Returns:
+            For each frame (1 + 3 N + 9,) of both, or without the stress where the loss needs none:
+            weights w d'(e) / (n e), zero without a label, and errors of energy per atom, forces
+            and stress.
+        """
+        prediction = self.potential(batch, stress=self.loss.needs_stress)
+        found = zip(
+            TERMS,
+            self.loss.errors(prediction, batch),
+            label_masks(batch),
+            self.loss.weights.values(),
+            self.counts.tolist(),
+            strict=True,
+        )
+        atoms = torch.diff(batch.ptr).tolist()
+        parts = []
+        for term, error, mask, weight, count in found:
+            if error is not None:
+                curvature = self.loss.curvature(term, error.double())
+                both = torch.stack([curvature * mask * (weight / max(count, 1.0)), error.double()])
+                parts.append(both.split(atoms if term == "forces" else 1, dim=1))
+        frames = zip(*parts, strict=True)
+        rows = [torch.cat([term.flatten(1) for term in frame], dim=1) for frame in frames]
+        return [(weights, errors) for weights, errors in rows]
+
     def _sums(self, batch: Batch) -> Tensor:
         """Sums of d(error) by term (3,) of a batch."""
         needs = {"forces": self.loss.needs_forces, "stress": self.loss.needs_stress}

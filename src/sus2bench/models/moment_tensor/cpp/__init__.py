@@ -1,9 +1,9 @@
 """The C++ backend of moment tensor potentials: compiled for a model's form at its first use."""
 
 from sus2bench.models.moment_tensor.cpp.form import form_header
+from sus2bench.models.moment_tensor.cpp.jacobian import KernelEdges, curvatures
 from sus2bench.models.moment_tensor.cpp.library import CompilerMissingError
 from sus2bench.models.moment_tensor.cpp.operator import (
-    curvatures,
     energies,
     energies_and_gradient,
     predict,
@@ -13,6 +13,7 @@ from sus2bench.models.moment_tensor.cpp.operator import (
 
 __all__ = [
     "CompilerMissingError",
+    "KernelEdges",
     "curvatures",
     "energies",
     "energies_and_gradient",

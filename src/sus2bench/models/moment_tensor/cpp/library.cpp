@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "curvatures.h"
+#include "jacobian.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -89,4 +89,6 @@ void sus2bench_forces_float64(const Problem *problem) { forces<double>(*problem)
 void sus2bench_gradients_float32(const Problem *problem) { gradients<float>(*problem); }
 void sus2bench_gradients_float64(const Problem *problem) { gradients<double>(*problem); }
 void sus2bench_curvatures_float64(const Problem *problem) { curvatures(*problem); }
+void sus2bench_moments_float64(const Problem *problem) { moments_of_frame(*problem); }
+void sus2bench_sums_float64(const Problem *problem) { sums_of_frame(*problem); }
 }

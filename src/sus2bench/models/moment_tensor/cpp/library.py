@@ -46,6 +46,9 @@ class Problem(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("weight_gradient", "xi_gradient")),
         *((name, ctypes.c_void_p) for name in ("vector_gradient", "basic")),
         *((name, ctypes.c_void_p) for name in ("scalars", "jacobian", "curvature")),
+        ("kinds", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("kind", "moments", "moment_sums", "pulls")),
+        *((name, ctypes.c_void_p) for name in ("strain", "own", "onto", "outer")),
     )
 
 
@@ -74,6 +77,14 @@ class Library:
     def curvatures(self, problem: Problem) -> None:
         """Fills `scalars`, `jacobian`, and `curvature` if it is not null, from `basic`."""
         self._call("curvatures", problem, torch.float64)
+
+    def moments(self, problem: Problem) -> None:
+        """Fills `moments` of one frame, from vectors."""
+        self._call("moments", problem, torch.float64)
+
+    def sums(self, problem: Problem) -> None:
+        """Adds to what the Jacobian of one frame is made of, for slopes in `basic`."""
+        self._call("sums", problem, torch.float64)
 
     def _call(self, what: str, problem: Problem, dtype: torch.dtype) -> None:
         name = f"sus2bench_{what}_{str(dtype).removeprefix('torch.')}"

@@ -12,7 +12,6 @@ from torch_geometric.data import Data
 from sus2bench.atoms.frame import frame_of_atom
 from sus2bench.models.derivatives import Derivatives
 from sus2bench.models.moment_tensor.cpp.library import Library, Problem, library
-from sus2bench.models.moment_tensor.curvature import Curvatures
 from sus2bench.models.moment_tensor.radial import RadialForm
 
 if TYPE_CHECKING:
@@ -72,26 +71,6 @@ def predict(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Derivat
         *settings.parameters,
     )
     return Derivatives(site, forces, total)
-
-
-def curvatures(model: "MomentTensorModel", basic: Tensor, types: Tensor) -> Curvatures:
-    """Derivatives by the basic moments; see `moment_tensor.curvature.curvatures`."""
-    readout, form = model.readout, model.radial.kernel_form()
-    atoms, scalars, moments = len(types), len(readout.coefficients), basic.shape[1]
-    basic, types, xi = basic.detach().contiguous(), types.contiguous(), readout.xi.detach()
-    found = Curvatures(
-        basic.new_empty(atoms, scalars),
-        basic.new_empty(atoms, moments, scalars),
-        basic.new_empty(atoms, moments, moments),
-    )
-    problem = Problem(atoms=atoms, species=len(model.species), cutoff=model.cutoff)
-    problem.scaling, problem.min_dist = form.scaling, form.min_dist
-    problem.threads, problem.types = torch.get_num_threads(), types.data_ptr()
-    problem.basic, problem.xi = basic.data_ptr(), xi.data_ptr()
-    problem.weight = _address(readout.species_weight)
-    problem.scalars, problem.jacobian, problem.curvature = (part.data_ptr() for part in found)
-    prepare(model).curvatures(problem)
-    return found
 
 
 def runs_on(device: torch.device) -> bool:

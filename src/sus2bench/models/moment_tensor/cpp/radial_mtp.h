@@ -8,6 +8,9 @@
 
 #include "surroundings.h"
 
+// Parameters that one function depends on at an edge: c of the pair and all n.
+constexpr int TERMS = SIZE;
+
 template <typename T>
 class Radial {
     typedef Vector<T> V;
@@ -59,6 +62,21 @@ class Radial {
                     a.slope[mu][v][i] = total[1][mu];
                     if constexpr (order > 1) a.curvature[mu][v][i] = total[2][mu];
                 }
+            }
+        }
+    }
+
+    // Derivatives of each function by its parameters, and those by r of them.
+    template <typename At>
+    void by_parameters(const Surroundings<T> &a, int64_t v, const At &at, V (*value)[TERMS],
+                       V (*slope)[TERMS]) const {
+        Polynomials polynomials;
+        polynomials.template fill<1>(argument_.at(a.r[v]));
+        for (int n = 0; n < SIZE; ++n) {
+            const V p = polynomials.value[0][n], p1 = argument_.stretch * polynomials.value[1][n];
+            for (int mu = 0; mu < FUNCTIONS; ++mu) {
+                value[mu][n] = scaling_ * at.g * p;
+                slope[mu][n] = scaling_ * (at.slope_of_g * p + at.g * p1);
             }
         }
     }

@@ -7,6 +7,9 @@
 
 #include "surroundings.h"
 
+// Parameters that one function depends on at an edge: c of all n, alpha, r0, beta of both atoms.
+constexpr int TERMS = SIZE + 4;
+
 template <typename T>
 class Radial {
    public:
@@ -53,6 +56,43 @@ class Radial {
                 });
             });
         }
+    }
+
+    // Derivatives of each function by its parameters, and those by r of them; order 2 is evaluated.
+    template <typename At>
+    void by_parameters(const Surroundings<T> &a, int64_t v, const At &at, V (*value)[TERMS],
+                       V (*slope)[TERMS]) const {
+        const V g = at.g, g1 = at.slope_of_g, b = at.factor;
+        V of_centre, of_neighbour;
+        for (int i = 0; i < LANES<T>; ++i) {
+            of_centre[i] = scaling_ * beta_[a.neighbour_type[v * LANES<T> + i]];
+            of_neighbour[i] = scaling_ * beta_[a.centre];
+        }
+        unrolled<SCALINGS>([&](auto h) {
+            V k, r0, polynomial[SIZE], derivative[SIZE];
+            scaling_at<h>(a, v, k, r0);
+            const V shift = a.r[v] - r0;
+            const Embedded<T> t = EMBED<T>(k * shift);
+            chebyshev(t.value, polynomial);
+            slopes(t.value, polynomial, derivative);
+            unrolled<FUNCTIONS>([&](auto mu) {
+                if constexpr (SCALING_OF[mu] == h) {
+                    const V f = a.series[mu][v], f1 = a.slope[mu][v], f2 = a.curvature[mu][v];
+                    unrolled<SIZE>([&](auto n) {
+                        value[mu][n] = b * g * polynomial[n];
+                        slope[mu][n] = b * (g1 * polynomial[n] + g * k * t.first * derivative[n]);
+                    });
+                    V *at_value = value[mu] + SIZE, *at_slope = slope[mu] + SIZE;
+                    at_value[0] = T(0.5) * b * g * f1 * shift;
+                    at_slope[0] = T(0.5) * b * (g1 * f1 * shift + g * (f2 * k * shift + f1));
+                    at_value[1] = -b * g * f1 * k;
+                    at_slope[1] = -b * k * (g1 * f1 + g * f2 * k);
+                    const V series = g * f, by_r = g1 * f + g * f1 * k;
+                    at_value[2] = of_centre * series, at_slope[2] = of_centre * by_r;
+                    at_value[3] = of_neighbour * series, at_slope[3] = of_neighbour * by_r;
+                }
+            });
+        });
     }
 
     // Sums of the gradient by the parameters, of one thread.

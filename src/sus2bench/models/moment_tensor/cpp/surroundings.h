@@ -38,6 +38,13 @@ struct Problem {
     const double *basic;                       // (atoms, BASIC), of the following alone:
     double *scalars, *jacobian;                // (atoms, SCALARS), (atoms, BASIC, SCALARS) out
     double *curvature;                         // (atoms, BASIC, BASIC) out, or null
+    int64_t kinds;                             // of one frame, for its Jacobian; `basic` are slopes
+    const int64_t *kind;                       // (atoms), number of the type among those there are
+    double *moments;                           // (atoms, BASIC) out
+    double *moment_sums;                       // (atoms, BASIC, kinds, TERMS) out
+    double *pulls, *strain;                    // (atoms, 3, atoms, BASIC), (atoms, 9, BASIC) out
+    double *own, *onto;                        // (atoms, 3, kinds, FUNCTIONS, TERMS) out
+    double *outer;                             // (kinds, kinds, 9, FUNCTIONS, TERMS) out, or null
 };
 
 // What is around one atom, in vectors along the neighbours; empty places are at the cutoff.

@@ -1,0 +1,174 @@
+"""Sums over the edges of one frame that a Jacobian is made of, in plain torch."""
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from sus2bench.models.moment_tensor.moments import direction_monomials
+
+if TYPE_CHECKING:
+    from sus2bench.models.moment_tensor.base import MomentTensorModel
+
+
+class EdgeSums(NamedTuple):
+    """Of a frame with N atoms of some kinds; each of F radial functions has S parameters."""
+
+    moments: Tensor
+    """(N, basic, kind of neighbour, S): derivatives of basic moments by these parameters."""
+    pulls: Tensor
+    """(N, 3, N, basic): of minus the moments of the second atom by the position of the first."""
+    strain: Tensor | None
+    """(N, 9, basic): of basic moments by the strain."""
+    own: Tensor
+    """(N, 3, kind of neighbour, F, S): sum_m g_m d2 phi_m / dr dtheta over an atom's edges."""
+    onto: Tensor
+    """(N, 3, kind of centre, F, S): minus that over the edges that end at an atom."""
+    outer: Tensor | None
+    """(kind of centre, kind of neighbour, 9, F, S): that (x) r over all edges."""
+
+
+class FrameEdges(Protocol):
+    """The edges of one frame."""
+
+    def moments(self) -> Tensor:
+        """Basic moments (N, basic), float64."""
+
+    def sums(self, slopes: Tensor, *, virial: bool) -> EdgeSums:
+        """For the derivatives g of site energies by the basic moments (N, basic)."""
+
+
+class TorchEdges:
+    """Radial and angular parts of E edges, and their slopes.
+
+    Args:
+        model: of moment tensors.
+        vectors: (E, 3) Å, float64.
+        edge_index: (2, E).
+        types: (N,).
+        kind: (N,) number of the type among those of the frame.
+    """
+
+    def __init__(
+        self,
+        model: "MomentTensorModel",
+        vectors: Tensor,
+        edge_index: Tensor,
+        types: Tensor,
+        kind: Tensor,
+    ) -> None:
+        self._vectors, self._kind = vectors, kind
+        self._neighbour, self._centre = edge_index
+        self._atoms, self._kinds = len(types), int(kind.max()) + 1
+        pair_types = types[self._centre], types[self._neighbour]
+        distance = vectors.norm(dim=1)
+        self._unit = vectors / distance.unsqueeze(1)
+        radial, slope = torch.func.jvp(
+            lambda r: model.radial(r, *pair_types).double(),
+            (distance,),
+            (torch.ones_like(distance),),
+        )
+        self._by_parameter = model.radial.by_parameters(distance, *pair_types)
+        self._monomials, monomial_slopes = _monomials(vectors, model.moments.max_rank)
+        self._function = model.moments.function_of_basic
+        self._monomial = model.moments.basic_rows % self._monomials.shape[1]
+        # Each basic moment's own factors: (E, basic), their gradients by the vector (E, 3, basic).
+        self._angular = self._monomials[:, self._monomial]
+        self._angular_slope = monomial_slopes[:, :, self._monomial]
+        radial, slope = radial.t()[:, self._function], slope.t()[:, self._function]
+        self._value = radial * self._angular
+        self._slope = (slope * self._angular).unsqueeze(1) * self._unit.unsqueeze(2)
+        self._slope += radial.unsqueeze(1) * self._angular_slope
+
+    def moments(self) -> Tensor:
+        """See `FrameEdges`."""
+        zeros = self._value.new_zeros(self._atoms, len(self._function))
+        return zeros.index_add(0, self._centre, self._value)
+
+    def sums(self, slopes: Tensor, *, virial: bool) -> EdgeSums:
+        """See `FrameEdges`."""
+        # Edges in rows: those of a centre with neighbours of a kind, or the other way round.
+        rows = self._atoms * self._kinds
+        around = _padded(self._centre * self._kinds + self._kind[self._neighbour], rows)
+        towards = _padded(self._neighbour * self._kinds + self._kind[self._centre], rows)
+        factor, outer, strain = self._direct_factor(slopes), None, None
+        if virial:
+            outer = (factor.unsqueeze(3) * self._vectors.view(-1, 1, 1, 3, 1)).flatten(2, 3)
+            outer = self._direct(around, outer)
+            by_kind = outer.new_zeros(self._kinds, *outer.shape[1:])
+            outer = by_kind.index_add(0, self._kind, outer).transpose(1, 2)
+            strain = (self._slope.unsqueeze(2) * self._vectors.view(-1, 1, 3, 1)).flatten(1, 2)
+            zeros = strain.new_zeros(self._atoms, *strain.shape[1:])
+            strain = zeros.index_add(0, self._centre, strain)
+        return EdgeSums(
+            self._moments_by_parameter(around),
+            self._pulls(),
+            strain,
+            self._direct(around, factor),
+            -self._direct(towards, factor),
+            outer,
+        )
+
+    def _moments_by_parameter(self, around: Tensor) -> Tensor:
+        by_parameter, monomials = _rows(self._by_parameter[0], around), _rows(self._monomials, around)
+        sums = torch.einsum("rnms,rnk->rmks", by_parameter, monomials)
+        sums = sums.unflatten(0, (self._atoms, self._kinds))
+        return sums[:, :, self._function, self._monomial].transpose(1, 2)
+
+    def _pulls(self) -> Tensor:
+        atoms, slope = self._atoms, self._slope
+        own = slope.new_zeros(atoms, *slope.shape[1:]).index_add(0, self._centre, slope)
+        onto = slope.new_zeros(atoms * atoms, *slope.shape[1:])
+        onto.index_add_(0, self._neighbour * atoms + self._centre, -slope)
+        onto = onto.view(atoms, atoms, *slope.shape[1:])
+        onto.diagonal().add_(own.permute(1, 2, 0))
+        return onto.transpose(1, 2)
+
+    def _direct_factor(self, slopes: Tensor) -> Tensor:
+        """What multiplies dR_mu'/dtheta and dR_mu/dtheta: (E, 2, 3, F).
+
+        With Y_mu the sum of g times monomials over the moments that R_mu is in, these are
+        u Y_mu and dY_mu/dr.
+        """
+        of_edge, functions = slopes[self._centre], self._by_parameter[0].shape[1]
+        across = of_edge.new_zeros(len(of_edge), 3, functions)
+        along = torch.zeros_like(across[:, 0])
+        along.index_add_(1, self._function, of_edge * self._angular)
+        across.index_add_(2, self._function, of_edge.unsqueeze(1) * self._angular_slope)
+        return torch.stack([along.unsqueeze(1) * self._unit.unsqueeze(2), across], dim=1)
+
+    def _direct(self, rows: Tensor, factor: Tensor) -> Tensor:
+        """Sums over rows of edges: (N, axes, kind, F, S)."""
+        value, slope = self._by_parameter
+        left = _rows(torch.stack([slope, value], dim=1), rows).flatten(1, 2)
+        sums = torch.einsum("rnms,rnam->rams", left, _rows(factor, rows).flatten(1, 2))
+        return sums.unflatten(0, (self._atoms, self._kinds)).transpose(1, 2)
+
+
+def _monomials(vectors: Tensor, max_rank: int) -> tuple[Tensor, Tensor]:
+    """u_x^p u_y^q u_z^s (E, monomials) and their gradients by the vectors (E, 3, monomials)."""
+
+    def of(vectors: Tensor) -> Tensor:
+        unit = vectors / vectors.norm(dim=1, keepdim=True)
+        return direction_monomials(unit, max_rank).t()
+
+    axes = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+    along = [torch.func.jvp(of, (vectors,), (axis.expand_as(vectors),)) for axis in axes]
+    return along[0][0], torch.stack([slope for _, slope in along], dim=1)
+
+
+def _padded(groups: Tensor, count: int) -> Tensor:
+    """Edges of each group in a row, (count, most edges of one); E where a row has ended."""
+    order = torch.argsort(groups, stable=True)
+    counts = torch.bincount(groups, minlength=count)
+    slots = int(counts.max()) if len(groups) else 0
+    first = (counts.cumsum(0) - counts)[groups[order]]
+    place = groups[order] * slots + torch.arange(len(groups), device=groups.device) - first
+    rows = torch.full((count * slots,), len(groups), device=groups.device)
+    return rows.index_copy(0, place, order).view(count, slots)
+
+
+def _rows(values: Tensor, padded: Tensor) -> Tensor:
+    """Values (E, ...) of the edges in each row: (rows, slots, ...), zero behind the end."""
+    flat = torch.cat([values, torch.zeros_like(values[:1])]).flatten(1)
+    return flat.index_select(0, padded.flatten()).view(*padded.shape, *values.shape[1:])

@@ -1,0 +1,127 @@
+"""Levenberg-Marquardt: damped Gauss-Newton steps on the loss of the whole training set.
+
+With gradient g and Gauss-Newton matrix A (`normal_equations.py`), D = diag(A), a step solves
+
+    (A + damping D) step = -g
+
+and the damping follows the ratio of the loss's decrease to the one that the quadratic model of the
+loss predicts (Marquardt, SIAM J. Appl. Math. 11, 431, 1963; Nielsen, IMM-REP-1999-05). A costs
+as much as many losses, so that several dampings are tried with one A, and the best is taken.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sus2bench.training.whole_set.normal_equations import NormalEquations, normal_equations
+from sus2bench.training.whole_set.objective import Objective
+from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
+
+LARGEST_DAMPING = 1e12
+SMALLEST_DAMPING = 1e-12
+# Of the diagonal, so that parameters of hardly any effect do not wander: those below this part of
+# the largest are damped as if they had it.
+SMALLEST_DIAGONAL = 1e-14
+FACTOR = 4.0
+# Small steps before it has converged.
+PATIENCE = 10
+
+
+class LevenbergMarquardt(WholeSetOptimizer):
+    """One step is one matrix A and the best of some dampings.
+
+    Args:
+        params: all trained parameters, as of any optimizer.
+        damping: at the start, relative to the diagonal of A.
+        tolerance: relative decrease of the loss that counts as progress; ten iterations with less
+            of it, or no damping that lowers the loss, mean that it has converged.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self, params: Iterable[Any], damping: float = 1e-3, *, tolerance: float = 1e-7
+    ) -> None:
+        super().__init__(params)
+        if not SMALLEST_DAMPING <= damping <= LARGEST_DAMPING:
+            raise ValueError(f"damping is relative to the diagonal, about 1e-3, not {damping}")
+        if not 0 <= tolerance < 1:
+            raise ValueError(f"tolerance is a relative decrease in [0, 1), not {tolerance}")
+        self.damping, self.tolerance = damping, tolerance
+        self._slow = 0
+
+    def iterate(self, objective: Objective) -> dict[str, float]:
+        """One iteration; see `WholeSetOptimizer`."""
+        start, loss = objective.get(), objective.value()
+        equations = normal_equations(objective)
+        best, evaluations = self._best_step(objective, equations, start, loss)
+        objective.set(start if best is None else start + best)
+        new = objective.value()
+        slow = best is None or loss - new <= self.tolerance * abs(loss)
+        self._slow = self._slow + 1 if slow else 0
+        self.converged = best is None or self._slow >= PATIENCE
+        return {
+            "loss": new,
+            **objective.terms,
+            "gradient": float(equations.gradient.norm()),
+            "damping": self.damping,
+            "evaluations": evaluations,
+        }
+
+    def _best_step(
+        self, objective: Objective, equations: NormalEquations, start: Tensor, loss: float
+    ) -> tuple[Tensor | None, int]:
+        """The step of the damping that lowers the loss most, which is kept; None if none does.
+
+        From the present damping on upwards until the loss falls, then downwards or upwards as
+        long as it falls more.
+        """
+        tried: dict[float, tuple[float, Tensor]] = {}
+
+        def value(damping: float) -> float:
+            if damping not in tried:
+                step = _damped_step(equations, damping)
+                objective.set(start + step)
+                found = objective.value()
+                tried[damping] = (found if math.isfinite(found) else math.inf), step
+            return tried[damping][0]
+
+        damping = self.damping
+        while not value(damping) < loss:
+            damping *= FACTOR**2
+            if damping > LARGEST_DAMPING:
+                return None, len(tried)
+        direction = 1 / FACTOR if value(damping / FACTOR) < value(damping) else FACTOR
+        while (
+            SMALLEST_DAMPING < damping * direction < LARGEST_DAMPING
+            and value(damping * direction) < value(damping)
+        ):
+            damping *= direction
+        self.damping = max(damping, SMALLEST_DAMPING)
+        return tried[damping][1], len(tried)
+
+    def own_state(self) -> dict[str, Any]:
+        """See `WholeSetOptimizer`."""
+        return {"damping": self.damping, "slow": self._slow}
+
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        """See `WholeSetOptimizer`."""
+        self.damping, self._slow = float(state["damping"]), int(state["slow"])
+
+
+def _damped_step(equations: NormalEquations, damping: float) -> Tensor:
+    """-(A + damping D)^-1 g, scaled to a unit diagonal first."""
+    diagonal = equations.matrix.diagonal()
+    scale = diagonal.clamp(min=SMALLEST_DIAGONAL * float(diagonal.max())).rsqrt()
+    matrix = equations.matrix * scale * scale.unsqueeze(1)
+    matrix.diagonal().fill_(1 + damping)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    while bool(failed):  # rounding has left it indefinite
+        matrix.diagonal().add_(1e-12)
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+    right = -(scale * equations.gradient).unsqueeze(1)
+    return torch.cholesky_solve(right, factor).squeeze(1) * scale

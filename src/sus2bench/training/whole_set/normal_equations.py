@@ -1,0 +1,150 @@
+"""Gradient and Gauss-Newton matrix of the loss over a whole set of frames, summed frame by frame.
+
+With errors e_k, their Jacobian J and the loss L = sum_k w_k d(e_k),
+
+    g = J^T W e,   A = J^T W J,   W = diag(w_k d'(e_k) / e_k)
+
+For squared errors A is the Hessian without the curvature of the model; for Huber's function and
+absolute errors it is the matrix of iteratively reweighted least squares. Memory is that of one
+frame, and of A.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+
+from sus2bench.models.derivatives import with_edge_vectors
+from sus2bench.models.moment_tensor.jacobian import FrameJacobian
+from sus2bench.training.distributed import sum_over_ranks
+from sus2bench.training.loss import TERMS
+from sus2bench.training.whole_set.objective import Objective
+
+_LARGEST_KEPT = 2**26
+"""Numbers in sums for single sets of parameters, before they are added to the whole matrix."""
+
+
+@runtime_checkable
+class HasJacobian(Protocol):
+    """A model that gives derivatives by its parameters."""
+
+    def jacobian(self, frame: Data, *, virial: bool) -> Iterator[FrameJacobian]:
+        """Of each frame of a batch with `edge_vectors`; see `moment_tensor.jacobian`."""
+
+    def numbered_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """The parameters as the Jacobian numbers them, and the unit of each of their elements."""
+
+
+class NormalEquations(NamedTuple):
+    """Of P parameters, in the order of the objective."""
+
+    matrix: Tensor
+    """A (P, P), float64."""
+    gradient: Tensor
+    """g (P,)."""
+
+
+def normal_equations(objective: Objective) -> NormalEquations:
+    """At the present parameters, over all frames of all processes.
+
+    Raises:
+        ValueError: the model gives no derivatives by its parameters.
+    """
+    potential, virial = objective.potential, objective.loss.needs_stress
+    if not isinstance(potential.model, HasJacobian):
+        raise ValueError(
+            f"{type(potential.model).__name__} gives no Jacobian by its parameters, which this "
+            "optimizer needs: choose optimizer=lbfgs, or a model of moment tensors"
+        )
+    columns = _Columns(objective, potential.model)
+    sums = _Sums(columns.count, potential.device)
+    for batch in objective.batches():
+        errors = objective.weighted_errors(batch)
+        graph = with_edge_vectors(batch, torch.float64)
+        for number, found in enumerate(potential.model.jacobian(graph, virial=virial)):
+            place, rows = columns.rows(batch, number, found)
+            weight, error = errors[number]
+            sums.add(place, rows * weight.sqrt().unsqueeze(1), error * weight.sqrt())
+    sums.flush()
+    both = sum_over_ranks(torch.cat([sums.matrix, sums.gradient.unsqueeze(0)]))
+    return NormalEquations(both[:-1], both[-1])
+
+
+class _Columns:
+    """Where the parameters that the Jacobian numbers are among those of the objective."""
+
+    def __init__(self, objective: Objective, model: HasJacobian) -> None:
+        potential = objective.potential
+        self.types, self.scale = potential.model.types, potential.atomic_energies.scale
+        self.virial = objective.loss.needs_stress
+        self.count = sum(objective.sizes)
+        first, begins = 0, {}
+        for parameter, size in zip(objective.parameters, objective.sizes, strict=True):
+            begins[id(parameter)] = first
+            first += size
+        places, units = [], []
+        for parameter, unit in model.numbered_parameters():
+            place = torch.arange(parameter.numel(), device=potential.device)
+            begin = begins.get(id(parameter))
+            places.append(torch.full_like(place, -1) if begin is None else begin + place)
+            units.append(unit.expand(parameter.shape).reshape(-1).to(place.device, torch.float64))
+        self._place, self._unit = torch.cat(places), torch.cat(units)
+        self._energies = begins.get(id(potential.atomic_energies.values))
+
+    def rows(self, batch: Batch, number: int, found: FrameJacobian) -> tuple[Tensor, Tensor]:
+        """The parameters that a frame depends on, and its rows: of energy per atom, forces, stress.
+
+        Returns:
+            (P,) numbers in the objective, and (1 + 3 N + 9, P) or without the stress.
+        """
+        begin, end = batch.ptr[number], batch.ptr[number + 1]
+        parts = [found.energy.unsqueeze(0) / (end - begin), found.forces.flatten(0, 1)]
+        if found.virial is not None:
+            volume = torch.linalg.det(batch.cell[number]).abs()
+            parts.append(found.virial.flatten(0, 1) / torch.where(volume > 0, volume, 1.0))
+        place = self._place[found.columns]
+        kept = place >= 0
+        rows = torch.cat(parts)[:, kept] * (self._unit[found.columns][kept] * self.scale)
+        place = place[kept]
+        if self._energies is not None:
+            kinds, counts = torch.unique(
+                self.types(batch.atomic_numbers[begin:end]), return_counts=True
+            )
+            composition = rows.new_zeros(len(rows), len(kinds))
+            composition[0] = counts / (end - begin)
+            rows = torch.cat([rows, composition], dim=1)
+            place = torch.cat([place, self._energies + kinds])
+        return place, rows
+
+
+class _Sums:
+    """A and g; frames with the same parameters are summed apart, as their matrix is small."""
+
+    def __init__(self, count: int, device: torch.device) -> None:
+        self.matrix = torch.zeros(count, count, dtype=torch.float64, device=device)
+        self.gradient = torch.zeros(count, dtype=torch.float64, device=device)
+        self._kept: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        self._size = 0
+
+    def add(self, place: Tensor, rows: Tensor, error: Tensor) -> None:
+        """Adds weighted rows (M, p) with weighted errors (M,)."""
+        key = tuple(place.tolist())
+        if key not in self._kept:
+            self._size += len(key) ** 2
+            if self._size > _LARGEST_KEPT:
+                self.flush()
+                self._size = len(key) ** 2
+            self._kept[key] = rows.new_zeros(len(key), len(key)), rows.new_zeros(len(key))
+        matrix, gradient = self._kept[key]
+        matrix.addmm_(rows.t(), rows)
+        gradient.addmv_(rows.t(), error)
+
+    def flush(self) -> None:
+        """Adds what has been kept apart to the whole."""
+        for key, (matrix, gradient) in self._kept.items():
+            place = torch.tensor(key, device=self.matrix.device)
+            self.matrix.index_put_((place.unsqueeze(1), place), matrix, accumulate=True)
+            self.gradient.index_add_(0, place, gradient)
+        self._kept, self._size = {}, 0
