@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
@@ -17,7 +17,11 @@ from sus2bench.models.moment_tensor.backend import Backend, BackendMissingError
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable
 from sus2bench.models.moment_tensor.curvature import Curvatures, curvatures
 from sus2bench.models.moment_tensor.edge_sums import FrameEdges, TorchEdges
-from sus2bench.models.moment_tensor.jacobian import FrameJacobian, jacobian
+from sus2bench.models.moment_tensor.jacobian import (
+    FrameJacobian,
+    NumberedParameter,
+    jacobian,
+)
 from sus2bench.models.moment_tensor.linear_response import linear_response
 from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
 from sus2bench.models.moment_tensor.radial import RadialFunctions
@@ -180,16 +184,27 @@ class MomentTensorModel(SiteEnergyModel):
             return cpp.KernelEdges(self, vectors, edge_index, types, kind)
         return TorchEdges(self, vectors, edge_index, types, kind)
 
-    def jacobian(self, frame: Data, *, virial: bool) -> Iterator[FrameJacobian]:
-        """Derivatives by all parameters, frame by frame; `frame` carries `edge_vectors`."""
-        return jacobian(self, frame, virial=virial)
+    def jacobian(
+        self, frame: Data, *, virial: bool, radial: bool = True
+    ) -> Iterator[FrameJacobian]:
+        """Derivatives by all parameters, or those of the readout, frame by frame.
 
-    def numbered_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
-        """The parameters as the Jacobian numbers them, and the unit of each of their elements."""
+        Args:
+            frame: a batch that carries `edge_vectors`.
+            virial: whether its derivatives are wanted.
+            radial: whether derivatives by the radial functions' parameters are wanted.
+        """
+        return jacobian(self, frame, virial=virial, radial=radial)
+
+    def numbered_parameters(self) -> list[NumberedParameter]:
+        """The parameters in the order in which the Jacobian numbers their elements."""
         readout, one = self.readout, self.readout.units.new_ones(())
-        weight = [] if readout.species_weight is None else [(readout.species_weight, one)]
-        radial = [(parameter, one) for parameter in self.radial.kernel_form().parameters]
-        return [*radial, *weight, (readout.coefficients, readout.units)]
+        weight = readout.species_weight
+        return [
+            *(NumberedParameter(p, one, False) for p in self.radial.kernel_form().parameters),
+            *([] if weight is None else [NumberedParameter(weight, one, False)]),
+            NumberedParameter(readout.coefficients, readout.units, True),
+        ]
 
     def linear_response(self, frame: Data) -> LinearResponse:
         """Derivatives of energy, forces and virial by xi; `frame` carries `edge_vectors`."""

@@ -14,18 +14,26 @@ if TYPE_CHECKING:
 class EdgeSums(NamedTuple):
     """Of a frame with N atoms of some kinds; each of F radial functions has S parameters."""
 
+    pulls: Tensor
+    """(N, 3, N, basic): minus derivatives of the moments of the second atom by the position of the
+    first."""
+    strain: Tensor | None
+    """(N, 9, basic): derivatives of basic moments by the strain; None without virial."""
+    direct: "DirectSums | None"
+    """None where derivatives by the radial parameters are not wanted."""
+
+
+class DirectSums(NamedTuple):
+    """Those with derivatives by the radial parameters."""
+
     moments: Tensor
     """(N, basic, kind of neighbour, S): derivatives of basic moments by these parameters."""
-    pulls: Tensor
-    """(N, 3, N, basic): of minus the moments of the second atom by the position of the first."""
-    strain: Tensor | None
-    """(N, 9, basic): of basic moments by the strain."""
     own: Tensor
     """(N, 3, kind of neighbour, F, S): sum_m g_m d2 phi_m / dr dtheta over an atom's edges."""
     onto: Tensor
     """(N, 3, kind of centre, F, S): minus that over the edges that end at an atom."""
     outer: Tensor | None
-    """(kind of centre, kind of neighbour, 9, F, S): that (x) r over all edges."""
+    """(kind of centre, kind of neighbour, 9, F, S): that (x) r over all edges, with virial."""
 
 
 class FrameEdges(Protocol):
@@ -34,7 +42,7 @@ class FrameEdges(Protocol):
     def moments(self) -> Tensor:
         """Basic moments (N, basic), float64."""
 
-    def sums(self, slopes: Tensor, *, virial: bool) -> EdgeSums:
+    def sums(self, slopes: Tensor, *, virial: bool, radial: bool) -> EdgeSums:
         """For the derivatives g of site energies by the basic moments (N, basic)."""
 
 
@@ -85,25 +93,29 @@ class TorchEdges:
         zeros = self._value.new_zeros(self._atoms, len(self._function))
         return zeros.index_add(0, self._centre, self._value)
 
-    def sums(self, slopes: Tensor, *, virial: bool) -> EdgeSums:
+    def sums(self, slopes: Tensor, *, virial: bool, radial: bool) -> EdgeSums:
         """See `FrameEdges`."""
+        strain = None
+        if virial:
+            strain = (self._slope.unsqueeze(2) * self._vectors.view(-1, 1, 3, 1)).flatten(1, 2)
+            zeros = strain.new_zeros(self._atoms, *strain.shape[1:])
+            strain = zeros.index_add(0, self._centre, strain)
+        direct = self._direct_sums(slopes, virial) if radial else None
+        return EdgeSums(self._pulls(), strain, direct)
+
+    def _direct_sums(self, slopes: Tensor, virial: bool) -> DirectSums:
         # Edges in rows: those of a centre with neighbours of a kind, or the other way round.
         rows = self._atoms * self._kinds
         around = _padded(self._centre * self._kinds + self._kind[self._neighbour], rows)
         towards = _padded(self._neighbour * self._kinds + self._kind[self._centre], rows)
-        factor, outer, strain = self._direct_factor(slopes), None, None
+        factor, outer = self._direct_factor(slopes), None
         if virial:
             outer = (factor.unsqueeze(3) * self._vectors.view(-1, 1, 1, 3, 1)).flatten(2, 3)
             outer = self._direct(around, outer)
             by_kind = outer.new_zeros(self._kinds, *outer.shape[1:])
             outer = by_kind.index_add(0, self._kind, outer).transpose(1, 2)
-            strain = (self._slope.unsqueeze(2) * self._vectors.view(-1, 1, 3, 1)).flatten(1, 2)
-            zeros = strain.new_zeros(self._atoms, *strain.shape[1:])
-            strain = zeros.index_add(0, self._centre, strain)
-        return EdgeSums(
+        return DirectSums(
             self._moments_by_parameter(around),
-            self._pulls(),
-            strain,
             self._direct(around, factor),
             -self._direct(towards, factor),
             outer,

@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
+from sus2bench.models.moment_tensor.edge_sums import DirectSums
+
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
 
@@ -24,7 +26,7 @@ class FrameJacobian(NamedTuple):
     """Derivatives of one frame with N atoms by P of the parameters."""
 
     columns: Tensor
-    """(P,) numbers of the parameters, see `form_parameters`."""
+    """(P,) numbers of the parameters, as `NumberedParameter` numbers them."""
     energy: Tensor
     """(P,) eV per unit of parameter."""
     forces: Tensor
@@ -33,24 +35,27 @@ class FrameJacobian(NamedTuple):
     """(3, 3, P) eV per unit of parameter."""
 
 
-def form_parameters(model: "MomentTensorModel") -> list[Tensor]:
-    """The parameters in the order of their numbers: radial functions, w if there is one, xi."""
-    weight = model.readout.species_weight
-    return [
-        *model.radial.kernel_form().parameters,
-        *([] if weight is None else [weight]),
-        model.readout.xi,
-    ]
+class NumberedParameter(NamedTuple):
+    """A trained parameter, whose elements have the next numbers of a Jacobian."""
+
+    parameter: nn.Parameter
+    unit: Tensor
+    """Change of a numbered element for one of the parameter's, of its shape or a scalar."""
+    linear: bool
+    """Whether energies are linear in it."""
 
 
 @torch.no_grad()
-def jacobian(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Iterator[FrameJacobian]:
+def jacobian(
+    model: "MomentTensorModel", frame: Data, *, virial: bool, radial: bool = True
+) -> Iterator[FrameJacobian]:
     """Of each frame of a batch that carries `edge_vectors` (E, 3).
 
     Args:
-        model: whose parameters are meant, as `form_parameters` numbers them.
+        model: whose parameters are meant, as `numbered_parameters` numbers them.
         frame: batch, edges sorted by centre.
         virial: whether it is wanted.
+        radial: whether derivatives by the radial functions' parameters are, or w and xi alone.
     """
     types = model.types(frame.atomic_numbers)
     centre = frame.edge_index[1]
@@ -63,44 +68,48 @@ def jacobian(model: "MomentTensorModel", frame: Data, *, virial: bool) -> Iterat
             frame.edge_vectors[part].to(torch.float64),
             frame.edge_index[:, part] - begin,
             types[begin:end],
-            virial,
+            virial=virial,
+            radial=radial,
         )
 
 
 def _of_frame(
-    model: "MomentTensorModel", vectors: Tensor, edge_index: Tensor, types: Tensor, virial: bool
+    model: "MomentTensorModel",
+    vectors: Tensor,
+    edge_index: Tensor,
+    types: Tensor,
+    *,
+    virial: bool,
+    radial: bool,
 ) -> FrameJacobian:
     kinds, kind = torch.unique(types, return_inverse=True)
     edges = model.frame_edges(vectors, edge_index, types, kind)
     readout, weight = model.readout, model.readout.weights(types)
-    scalars, by_scalar, curvature = model.curvatures(edges.moments(), types)
-    by_weight = by_scalar @ readout.xi
+    found = model.curvatures(edges.moments(), types)
+    by_weight = found.jacobian @ readout.xi
     slopes = by_weight * weight.unsqueeze(1)
-    sums = edges.sums(slopes, virial=virial)
+    sums = edges.sums(slopes, virial=virial, radial=radial)
 
-    columns, places = _columns(model, kinds)
-    moments = _moments_by_parameter(model, sums.moments, places[kind], len(columns))
-    by_readout = by_scalar * weight.view(-1, 1, 1)
-    energy_by_readout = weight @ scalars
+    kernel = found.jacobian * weight.view(-1, 1, 1)
+    energy = weight @ found.scalars
+    columns, width = _readout_columns(model, kinds), 0
     if readout.species_weight is not None:
         of_kind = torch.nn.functional.one_hot(kind, len(kinds)).to(slopes.dtype)
-        by_readout = torch.cat([by_weight.unsqueeze(2) * of_kind.unsqueeze(1), by_readout], 2)
-        energy_by_readout = torch.cat([(1 + scalars @ readout.xi) @ of_kind, energy_by_readout])
-    kernel = torch.cat([curvature @ moments, by_readout], dim=2).flatten(0, 1)
-    energy = torch.cat([slopes.flatten() @ moments.flatten(0, 1), energy_by_readout])
-
+        kernel = torch.cat([by_weight.unsqueeze(2) * of_kind.unsqueeze(1), kernel], dim=2)
+        energy = torch.cat([(1 + found.scalars @ readout.xi) @ of_kind, energy])
+    if sums.direct is not None:
+        numbers, places = _columns(model, kinds)
+        width = len(numbers)
+        moments = _moments_by_parameter(model, sums.direct.moments, places[kind], width)
+        kernel = torch.cat([found.curvature @ moments, kernel], dim=2)
+        energy = torch.cat([slopes.flatten() @ moments.flatten(0, 1), energy])
+        columns = torch.cat([numbers, columns])
+    kernel = kernel.flatten(0, 1)
     forces = (sums.pulls.flatten(2).flatten(0, 1) @ kernel).unflatten(0, (len(types), 3))
-    _scatter(forces, places[kind].flatten(1).unsqueeze(1), sums.own.flatten(2))
-    of_neighbour = places.transpose(0, 1)[kind].flatten(1).unsqueeze(1)
-    _scatter(forces, of_neighbour, sums.onto.flatten(2))
-    total = None
-    if sums.strain is not None and sums.outer is not None:
-        total = sums.strain.transpose(0, 1).flatten(1) @ kernel
-        outer = sums.outer.permute(2, 0, 1, 3, 4).flatten(1)
-        _scatter(total, places.flatten().unsqueeze(0), outer)
-        total = total.unflatten(0, (3, 3))
-    columns = torch.cat([columns, _readout_columns(model, kinds)])
-    return FrameJacobian(columns, energy, forces, total)
+    total = None if sums.strain is None else sums.strain.transpose(0, 1).flatten(1) @ kernel
+    if sums.direct is not None:
+        _add_direct(sums.direct, places, kind, forces, total)
+    return FrameJacobian(columns, energy, forces, None if total is None else total.view(3, 3, -1))
 
 
 def _columns(model: "MomentTensorModel", kinds: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,6 +139,17 @@ def _moments_by_parameter(
     target = places[:, :, model.moments.function_of_basic].transpose(1, 2).flatten(2)
     sums = sums.flatten(2)
     return sums.new_zeros(*sums.shape[:2], width).scatter_add(2, target, sums)
+
+
+def _add_direct(
+    sums: DirectSums, places: Tensor, kind: Tensor, forces: Tensor, virial: Tensor | None
+) -> None:
+    _scatter(forces, places[kind].flatten(1).unsqueeze(1), sums.own.flatten(2))
+    of_neighbour = places.transpose(0, 1)[kind].flatten(1).unsqueeze(1)
+    _scatter(forces, of_neighbour, sums.onto.flatten(2))
+    if virial is not None and sums.outer is not None:
+        outer = sums.outer.permute(2, 0, 1, 3, 4).flatten(1)
+        _scatter(virial, places.flatten().unsqueeze(0), outer)
 
 
 def _scatter(target: Tensor, places: Tensor, values: Tensor) -> None:

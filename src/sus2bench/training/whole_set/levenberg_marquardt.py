@@ -26,6 +26,7 @@ SMALLEST_DAMPING = 1e-12
 # the largest are damped as if they had it.
 SMALLEST_DIAGONAL = 1e-14
 FACTOR = 4.0
+READOUT_DAMPING = 1e-10
 # Small steps before it has converged.
 PATIENCE = 10
 
@@ -44,7 +45,7 @@ class LevenbergMarquardt(WholeSetOptimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], damping: float = 1e-3, *, tolerance: float = 1e-7
+        self, params: Iterable[Any], damping: float = 1e-3, *, solve_readout: bool = True, tolerance: float = 1e-7
     ) -> None:
         super().__init__(params)
         if not SMALLEST_DAMPING <= damping <= LARGEST_DAMPING:
@@ -52,6 +53,7 @@ class LevenbergMarquardt(WholeSetOptimizer):
         if not 0 <= tolerance < 1:
             raise ValueError(f"tolerance is a relative decrease in [0, 1), not {tolerance}")
         self.damping, self.tolerance = damping, tolerance
+        self.solve_readout = solve_readout
         self._slow = 0
 
     def iterate(self, objective: Objective) -> dict[str, float]:
@@ -84,9 +86,11 @@ class LevenbergMarquardt(WholeSetOptimizer):
 
         def value(damping: float) -> float:
             if damping not in tried:
-                step = _damped_step(equations, damping)
-                objective.set(start + step)
+                objective.set(start + damped_step(equations, damping))
+                if self.solve_readout:
+                    _solve_readout(objective)
                 found = objective.value()
+                step = objective.get() - start
                 tried[damping] = (found if math.isfinite(found) else math.inf), step
             return tried[damping][0]
 
@@ -113,7 +117,7 @@ class LevenbergMarquardt(WholeSetOptimizer):
         self.damping, self._slow = float(state["damping"]), int(state["slow"])
 
 
-def _damped_step(equations: NormalEquations, damping: float) -> Tensor:
+def damped_step(equations: NormalEquations, damping: float) -> Tensor:
     """-(A + damping D)^-1 g, scaled to a unit diagonal first."""
     diagonal = equations.matrix.diagonal()
     scale = diagonal.clamp(min=SMALLEST_DIAGONAL * float(diagonal.max())).rsqrt()
@@ -125,3 +129,10 @@ def _damped_step(equations: NormalEquations, damping: float) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(matrix)
     right = -(scale * equations.gradient).unsqueeze(1)
     return torch.cholesky_solve(right, factor).squeeze(1) * scale
+
+
+def _solve_readout(objective: Objective) -> None:
+    """Puts w, xi and E0 to their optimum for the radial functions there are, up to the damping."""
+    equations = normal_equations(objective, readout=True)
+    if bool(torch.isfinite(equations.matrix).all()):
+        objective.set(objective.get() + damped_step(equations, READOUT_DAMPING))

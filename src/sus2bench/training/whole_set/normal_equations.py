@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from sus2bench.models.derivatives import with_edge_vectors
-from sus2bench.models.moment_tensor.jacobian import FrameJacobian
+from sus2bench.models.moment_tensor.jacobian import FrameJacobian, NumberedParameter
 from sus2bench.training.distributed import sum_over_ranks
 from sus2bench.training.loss import TERMS
 from sus2bench.training.whole_set.objective import Objective
@@ -30,11 +30,13 @@ _LARGEST_KEPT = 2**26
 class HasJacobian(Protocol):
     """A model that gives derivatives by its parameters."""
 
-    def jacobian(self, frame: Data, *, virial: bool) -> Iterator[FrameJacobian]:
+    def jacobian(
+        self, frame: Data, *, virial: bool, radial: bool = True
+    ) -> Iterator[FrameJacobian]:
         """Of each frame of a batch with `edge_vectors`; see `moment_tensor.jacobian`."""
 
-    def numbered_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
-        """The parameters as the Jacobian numbers them, and the unit of each of their elements."""
+    def numbered_parameters(self) -> list[NumberedParameter]:
+        """The parameters in the order in which the Jacobian numbers their elements."""
 
 
 class NormalEquations(NamedTuple):
@@ -46,8 +48,12 @@ class NormalEquations(NamedTuple):
     """g (P,)."""
 
 
-def normal_equations(objective: Objective) -> NormalEquations:
+def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEquations:
     """At the present parameters, over all frames of all processes.
+
+    Args:
+        objective: the loss.
+        readout: only with respect to xi and E0; the rest of A and g is zero then.
 
     Raises:
         ValueError: the model gives no derivatives by its parameters.
@@ -58,12 +64,14 @@ def normal_equations(objective: Objective) -> NormalEquations:
             f"{type(potential.model).__name__} gives no Jacobian by its parameters, which this "
             "optimizer needs: choose optimizer=lbfgs, or a model of moment tensors"
         )
-    columns = _Columns(objective, potential.model)
+    columns = _Columns(objective, potential.model, linear=readout)
     sums = _Sums(columns.count, potential.device)
     for batch in objective.batches():
         errors = objective.weighted_errors(batch)
         graph = with_edge_vectors(batch, torch.float64)
-        for number, found in enumerate(potential.model.jacobian(graph, virial=virial)):
+        for number, found in enumerate(
+            potential.model.jacobian(graph, virial=virial, radial=not readout)
+        ):
             place, rows = columns.rows(batch, number, found)
             weight, error = errors[number]
             sums.add(place, rows * weight.sqrt().unsqueeze(1), error * weight.sqrt())
@@ -75,7 +83,7 @@ def normal_equations(objective: Objective) -> NormalEquations:
 class _Columns:
     """Where the parameters that the Jacobian numbers are among those of the objective."""
 
-    def __init__(self, objective: Objective, model: HasJacobian) -> None:
+    def __init__(self, objective: Objective, model: HasJacobian, *, linear: bool) -> None:
         potential = objective.potential
         self.types, self.scale = potential.model.types, potential.atomic_energies.scale
         self.virial = objective.loss.needs_stress
@@ -85,9 +93,9 @@ class _Columns:
             begins[id(parameter)] = first
             first += size
         places, units = [], []
-        for parameter, unit in model.numbered_parameters():
+        for parameter, unit, is_linear in model.numbered_parameters():
             place = torch.arange(parameter.numel(), device=potential.device)
-            begin = begins.get(id(parameter))
+            begin = begins.get(id(parameter)) if is_linear or not linear else None
             places.append(torch.full_like(place, -1) if begin is None else begin + place)
             units.append(unit.expand(parameter.shape).reshape(-1).to(place.device, torch.float64))
         self._place, self._unit = torch.cat(places), torch.cat(units)

@@ -60,7 +60,7 @@ inline void add_edge(const Problem &problem, const Surroundings<double> &a, cons
         unit[axis] = a.unit[axis][v][lane];
         vector[axis] = unit[axis] * a.r[v][lane];
     }
-    unrolled<BASIC>([&](auto i) {
+    if (problem.moment_sums) unrolled<BASIC>([&](auto i) {
         double *sums = problem.moment_sums + ((centre * BASIC + i) * kinds + kind) * TERMS;
         const double monomial = terms.monomial[MONOMIAL_OF[i]][lane];
         for (int s = 0; s < TERMS; ++s) sums[s] += monomial * value[FUNCTION_OF[i]][s];
@@ -69,14 +69,15 @@ inline void add_edge(const Problem &problem, const Surroundings<double> &a, cons
         double *pull = problem.pulls + ((centre * 3 + axis) * atoms + centre) * BASIC;
         double *push = problem.pulls + ((neighbour * 3 + axis) * atoms + centre) * BASIC;
         double *strain = problem.strain ? problem.strain + (centre * 9 + 3 * axis) * BASIC : nullptr;
-        double *own = problem.own + ((centre * 3 + axis) * kinds + kind) * BLOCK;
-        double *onto = problem.onto + ((neighbour * 3 + axis) * kinds + own_kind) * BLOCK;
         for (int i = 0; i < BASIC; ++i) {
             const double by_axis = terms.pull[axis][i][lane];
             pull[i] += by_axis, push[i] -= by_axis;
             if (strain)
                 for (int b = 0; b < 3; ++b) strain[b * BASIC + i] += by_axis * vector[b];
         }
+        if (!problem.own) continue;
+        double *own = problem.own + ((centre * 3 + axis) * kinds + kind) * BLOCK;
+        double *onto = problem.onto + ((neighbour * 3 + axis) * kinds + own_kind) * BLOCK;
         for (int mu = 0; mu < FUNCTIONS; ++mu) {
             const double along = terms.along[mu][lane] * unit[axis];
             const double across = terms.across[mu][axis][lane];

@@ -8,7 +8,7 @@ from torch import Tensor
 from sus2bench.models.moment_tensor.cpp.library import Problem
 from sus2bench.models.moment_tensor.cpp.operator import prepare
 from sus2bench.models.moment_tensor.curvature import Curvatures
-from sus2bench.models.moment_tensor.edge_sums import EdgeSums
+from sus2bench.models.moment_tensor.edge_sums import DirectSums, EdgeSums
 
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
@@ -79,23 +79,26 @@ class KernelEdges:
         prepare(self._model).moments(self._problem)
         return found
 
-    def sums(self, slopes: Tensor, *, virial: bool) -> EdgeSums:
+    def sums(self, slopes: Tensor, *, virial: bool, radial: bool) -> EdgeSums:
         """See `FrameEdges`."""
         atoms, kinds, basic = self._problem.atoms, self._kinds, self._basic
-        block = self._functions, self._model.radial.parameter_numbers.shape[3]
         slopes = slopes.contiguous()
-        found = EdgeSums(
-            slopes.new_zeros(atoms, basic, kinds, block[1]),
-            slopes.new_zeros(atoms, 3, atoms, basic),
-            slopes.new_zeros(atoms, 9, basic) if virial else None,
-            slopes.new_zeros(atoms, 3, kinds, *block),
-            slopes.new_zeros(atoms, 3, kinds, *block),
-            slopes.new_zeros(kinds, kinds, 9, *block) if virial else None,
-        )
-        problem = self._problem
-        problem.basic = slopes.data_ptr()
-        problem.moment_sums, problem.pulls, problem.strain, problem.own, problem.onto, problem.outer = (
-            None if part is None else part.data_ptr() for part in found
-        )
+        pulls = slopes.new_zeros(atoms, 3, atoms, basic)
+        strain = slopes.new_zeros(atoms, 9, basic) if virial else None
+        direct = None
+        problem = Problem.from_buffer_copy(self._problem)
+        problem.basic, problem.pulls = slopes.data_ptr(), pulls.data_ptr()
+        problem.strain = None if strain is None else strain.data_ptr()
+        if radial:
+            block = self._functions, self._model.radial.parameter_numbers.shape[3]
+            direct = DirectSums(
+                slopes.new_zeros(atoms, basic, kinds, block[1]),
+                slopes.new_zeros(atoms, 3, kinds, *block),
+                slopes.new_zeros(atoms, 3, kinds, *block),
+                slopes.new_zeros(kinds, kinds, 9, *block) if virial else None,
+            )
+            problem.moment_sums, problem.own, problem.onto, problem.outer = (
+                None if part is None else part.data_ptr() for part in direct
+            )
         prepare(self._model).sums(problem)
-        return found
+        return EdgeSums(pulls, strain, direct)

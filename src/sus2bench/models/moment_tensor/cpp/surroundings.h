@@ -41,9 +41,9 @@ struct Problem {
     int64_t kinds;                             // of one frame, for its Jacobian; `basic` are slopes
     const int64_t *kind;                       // (atoms), number of the type among those there are
     double *moments;                           // (atoms, BASIC) out
-    double *moment_sums;                       // (atoms, BASIC, kinds, TERMS) out
+    double *moment_sums;                       // (atoms, BASIC, kinds, TERMS) out, or null
     double *pulls, *strain;                    // (atoms, 3, atoms, BASIC), (atoms, 9, BASIC) out
-    double *own, *onto;                        // (atoms, 3, kinds, FUNCTIONS, TERMS) out
+    double *own, *onto;                        // (atoms, 3, kinds, FUNCTIONS, TERMS) out, or null
     double *outer;                             // (kinds, kinds, 9, FUNCTIONS, TERMS) out, or null
 };
 
