@@ -170,11 +170,11 @@ class MomentTensorModel(SiteEnergyModel):
         radial = self.radial(distance, around.centre_types, around.neighbour_types)
         return self.moments.basic(radial, around.vectors / distance.unsqueeze(-1))
 
-    def curvatures(self, basic: Tensor, types: Tensor) -> Curvatures:
-        """Derivatives by the basic moments (N, basic), up to second order."""
+    def curvatures(self, basic: Tensor, types: Tensor, *, second: bool) -> Curvatures:
+        """Derivatives by the basic moments (N, basic), of first and if wanted `second` order."""
         if self._kernel() is cpp:
-            return cpp.curvatures(self, basic, types)
-        return curvatures(self, basic, types)
+            return cpp.curvatures(self, basic, types, second=second)
+        return curvatures(self, basic, types, second=second)
 
     def frame_edges(
         self, vectors: Tensor, edge_index: Tensor, types: Tensor, kind: Tensor

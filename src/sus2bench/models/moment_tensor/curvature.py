@@ -19,20 +19,30 @@ class Curvatures(NamedTuple):
     """B (N, scalars)."""
     jacobian: Tensor
     """dB/dM (N, basic, scalars)."""
-    curvature: Tensor
-    """d2E/dM dM (N, basic, basic), eV."""
+    curvature: Tensor | None
+    """d2E/dM dM (N, basic, basic), eV; None if it was not wanted."""
 
 
-def curvatures(model: "MomentTensorModel", basic: Tensor, types: Tensor) -> Curvatures:
+def curvatures(
+    model: "MomentTensorModel", basic: Tensor, types: Tensor, *, second: bool
+) -> Curvatures:
     """By automatic differentiation.
 
     Args:
         model: with its contractions and readout.
         basic: basic moments (N, basic), float64.
         types: (N,).
+        second: whether second derivatives are wanted.
     """
-    moments, readout = model.moments, model.readout
+    moments = model.moments
     basic = basic.detach().t().contiguous()
+    scalars, jacobian = moments.jacobian(basic)
+    curvature = _second(model, basic, types) if second else None
+    return Curvatures(scalars.t(), jacobian.permute(2, 1, 0), curvature)
+
+
+def _second(model: "MomentTensorModel", basic: Tensor, types: Tensor) -> Tensor:
+    moments, readout = model.moments, model.readout
     weighted = readout.xi.detach().unsqueeze(1) * readout.weights(types).detach()
 
     def energy(basic: Tensor) -> Tensor:
@@ -44,6 +54,4 @@ def curvatures(model: "MomentTensorModel", basic: Tensor, types: Tensor) -> Curv
         direction = torch.zeros_like(basic)
         direction[moment] = 1
         rows.append(torch.func.jvp(slope, (basic,), (direction,))[1])
-    scalars, jacobian = moments.jacobian(basic)
-    curvature = torch.stack(rows).permute(2, 0, 1)
-    return Curvatures(scalars.t(), jacobian.permute(2, 1, 0), curvature)
+    return torch.stack(rows).permute(2, 0, 1)

@@ -85,30 +85,33 @@ def _of_frame(
     kinds, kind = torch.unique(types, return_inverse=True)
     edges = model.frame_edges(vectors, edge_index, types, kind)
     readout, weight = model.readout, model.readout.weights(types)
-    found = model.curvatures(edges.moments(), types)
+    found = model.curvatures(edges.moments(), types, second=radial)
     by_weight = found.jacobian @ readout.xi
     slopes = by_weight * weight.unsqueeze(1)
     sums = edges.sums(slopes, virial=virial, radial=radial)
 
-    kernel = found.jacobian * weight.view(-1, 1, 1)
-    energy = weight @ found.scalars
-    columns, width = _readout_columns(model, kinds), 0
+    # d g / d theta (N, basic, P) of the parameters in each group, and their energies.
+    kernels, energies = [found.jacobian * weight.view(-1, 1, 1)], [weight @ found.scalars]
+    columns = _readout_columns(model, kinds)
     if readout.species_weight is not None:
         of_kind = torch.nn.functional.one_hot(kind, len(kinds)).to(slopes.dtype)
-        kernel = torch.cat([by_weight.unsqueeze(2) * of_kind.unsqueeze(1), kernel], dim=2)
-        energy = torch.cat([(1 + found.scalars @ readout.xi) @ of_kind, energy])
-    if sums.direct is not None:
+        kernels.insert(0, by_weight.unsqueeze(2) * of_kind.unsqueeze(1))
+        energies.insert(0, (1 + found.scalars @ readout.xi) @ of_kind)
+    if sums.direct is not None and found.curvature is not None:
         numbers, places = _columns(model, kinds)
-        width = len(numbers)
-        moments = _moments_by_parameter(model, sums.direct.moments, places[kind], width)
-        kernel = torch.cat([found.curvature @ moments, kernel], dim=2)
-        energy = torch.cat([slopes.flatten() @ moments.flatten(0, 1), energy])
+        moments = _moments_by_parameter(model, sums.direct.moments, places[kind], len(numbers))
+        kernels.insert(0, found.curvature @ moments)
+        energies.insert(0, slopes.flatten() @ moments.flatten(0, 1))
         columns = torch.cat([numbers, columns])
-    kernel = kernel.flatten(0, 1)
-    forces = (sums.pulls.flatten(2).flatten(0, 1) @ kernel).unflatten(0, (len(types), 3))
-    total = None if sums.strain is None else sums.strain.transpose(0, 1).flatten(1) @ kernel
+    pulls = sums.pulls.flatten(2).flatten(0, 1)
+    forces = torch.cat([pulls @ kernel.flatten(0, 1) for kernel in kernels], dim=1)
+    forces, total = forces.unflatten(0, (len(types), 3)), None
+    if sums.strain is not None:
+        strain = sums.strain.transpose(0, 1).flatten(1)
+        total = torch.cat([strain @ kernel.flatten(0, 1) for kernel in kernels], dim=1)
     if sums.direct is not None:
         _add_direct(sums.direct, places, kind, forces, total)
+    energy = torch.cat(energies)
     return FrameJacobian(columns, energy, forces, None if total is None else total.view(3, 3, -1))
 
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
 
 
-def curvatures(model: "MomentTensorModel", basic: Tensor, types: Tensor) -> Curvatures:
+def curvatures(
+    model: "MomentTensorModel", basic: Tensor, types: Tensor, *, second: bool
+) -> Curvatures:
     """Derivatives by the basic moments; see `moment_tensor.curvature.curvatures`."""
     readout = model.readout
     atoms, scalars, moments = len(types), len(readout.coefficients), basic.shape[1]
@@ -22,13 +24,15 @@ def curvatures(model: "MomentTensorModel", basic: Tensor, types: Tensor) -> Curv
     found = Curvatures(
         basic.new_empty(atoms, scalars),
         basic.new_empty(atoms, moments, scalars),
-        basic.new_empty(atoms, moments, moments),
+        basic.new_empty(atoms, moments, moments) if second else None,
     )
     problem = Problem(atoms=atoms, species=len(model.species), threads=torch.get_num_threads())
     problem.types, problem.basic, problem.xi = types.data_ptr(), basic.data_ptr(), xi.data_ptr()
     if readout.species_weight is not None:
         problem.weight = readout.species_weight.data_ptr()
-    problem.scalars, problem.jacobian, problem.curvature = (part.data_ptr() for part in found)
+    problem.scalars, problem.jacobian, problem.curvature = (
+        None if part is None else part.data_ptr() for part in found
+    )
     prepare(model).curvatures(problem)
     return found
 
