@@ -26,6 +26,8 @@ SMALLEST_DAMPING = 1e-12
 # the largest are damped as if they had it.
 SMALLEST_DIAGONAL = 1e-14
 FACTOR = 4.0
+# Ratios of decreases, below and above which the damping is changed.
+POOR, GOOD = 0.25, 0.75
 READOUT_DAMPING = 1e-10
 # Small steps before it has converged.
 PATIENCE = 10
@@ -60,12 +62,24 @@ class LevenbergMarquardt(WholeSetOptimizer):
         """One iteration; see `WholeSetOptimizer`."""
         start, loss = objective.get(), objective.value()
         equations = normal_equations(objective)
-        best, evaluations = self._best_step(objective, equations, start, loss)
-        objective.set(start if best is None else start + best)
-        new = objective.value()
-        slow = best is None or loss - new <= self.tolerance * abs(loss)
+        new, evaluations = loss, 0
+        while self.damping <= LARGEST_DAMPING:
+            step = damped_step(equations, self.damping)
+            objective.set(start + step)
+            if self.solve_readout:
+                _solve_readout(objective)
+            new = objective.value()
+            evaluations += 1
+            gain = (loss - new) / -_model_change(equations, step) if math.isfinite(new) else -1.0
+            self._adapt(gain)
+            if gain > 0:
+                break
+        else:
+            objective.set(start)
+            new = objective.value()
+        slow = not loss - new > self.tolerance * abs(loss)
         self._slow = self._slow + 1 if slow else 0
-        self.converged = best is None or self._slow >= PATIENCE
+        self.converged = self.damping > LARGEST_DAMPING or self._slow >= PATIENCE
         return {
             "loss": new,
             **objective.terms,
@@ -74,39 +88,14 @@ class LevenbergMarquardt(WholeSetOptimizer):
             "evaluations": evaluations,
         }
 
-    def _best_step(
-        self, objective: Objective, equations: NormalEquations, start: Tensor, loss: float
-    ) -> tuple[Tensor | None, int]:
-        """The step of the damping that lowers the loss most, which is kept; None if none does.
-
-        From the present damping on upwards until the loss falls, then downwards or upwards as
-        long as it falls more.
-        """
-        tried: dict[float, tuple[float, Tensor]] = {}
-
-        def value(damping: float) -> float:
-            if damping not in tried:
-                objective.set(start + damped_step(equations, damping))
-                if self.solve_readout:
-                    _solve_readout(objective)
-                found = objective.value()
-                step = objective.get() - start
-                tried[damping] = (found if math.isfinite(found) else math.inf), step
-            return tried[damping][0]
-
-        damping = self.damping
-        while not value(damping) < loss:
-            damping *= FACTOR**2
-            if damping > LARGEST_DAMPING:
-                return None, len(tried)
-        direction = 1 / FACTOR if value(damping / FACTOR) < value(damping) else FACTOR
-        while (
-            SMALLEST_DAMPING < damping * direction < LARGEST_DAMPING
-            and value(damping * direction) < value(damping)
-        ):
-            damping *= direction
-        self.damping = max(damping, SMALLEST_DAMPING)
-        return tried[damping][1], len(tried)
+    def _adapt(self, gain: float) -> None:
+        """The next damping, from the ratio of the decrease to that of the quadratic model."""
+        if gain <= 0:
+            self.damping *= FACTOR**2
+        elif gain < POOR:
+            self.damping *= FACTOR
+        elif gain > GOOD:
+            self.damping = max(self.damping / FACTOR, SMALLEST_DAMPING)
 
     def own_state(self) -> dict[str, Any]:
         """See `WholeSetOptimizer`."""
@@ -129,6 +118,11 @@ def damped_step(equations: NormalEquations, damping: float) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(matrix)
     right = -(scale * equations.gradient).unsqueeze(1)
     return torch.cholesky_solve(right, factor).squeeze(1) * scale
+
+
+def _model_change(equations: NormalEquations, step: Tensor) -> float:
+    """g.s + s.A s / 2, negative."""
+    return float(equations.gradient @ step + 0.5 * step @ (equations.matrix @ step))
 
 
 def _solve_readout(objective: Objective) -> None:
