@@ -89,8 +89,10 @@ def fit(
     """
     folder = Path(folder)
     callbacks, loggers = list(callbacks), list(loggers)
+    adapted: dict[str, Any] = {}
     if isinstance(module.configure_optimizers(), WholeSetOptimizer):
-        datamodule = WholeSetData(datamodule)
+        # Its gradients are exact and its steps tested: neither averages nor clipping.
+        datamodule, adapted = WholeSetData(datamodule), {"gradient_clip_val": None}
         callbacks = [c for c in callbacks if not isinstance(c, WeightAverage)]
     checkpoints = next((c for c in callbacks if isinstance(c, Checkpoints)), None)
     if checkpoints is not None and checkpoints.folder is None:
@@ -114,6 +116,7 @@ def fit(
             enable_model_summary=False,
             use_distributed_sampler=False,
             plugins=[AtomicCheckpointIO()],
+            **adapted,
         )
     over = None if state is None else _over(budget, state)
     if over is not None:
