@@ -28,11 +28,12 @@ from sus2bench.models.potential import Potential
 from sus2bench.models.zbl import ZBL, PairRepulsion
 from sus2bench.training.budget import Budget, read_clock, seconds
 from sus2bench.training.exact import store_exact
-from sus2bench.training.fit import FitResult, fit
+from sus2bench.training.fit import FitResult
 from sus2bench.training.initialise import initialise, trains_by_steps
 from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
+from sus2bench.training.phases import Phase, fit_phases
 
 logger = logging.getLogger(__name__)
 
@@ -230,6 +231,7 @@ def _fit(
     if trains_by_steps(potential):
         used = record["timings"].get("initialise_seconds", 0.0)
         result = _take_steps(cfg, potential, loss, datamodule, _budget(cfg, used), folder)
+        record["phases"] = list(result.phases)
     else:
         result = store_exact(potential, folder)
     record["timings"] |= {
@@ -254,20 +256,25 @@ def _take_steps(
     budget: Budget,
     folder: Path,
 ) -> FitResult:
-    module = PotentialModule(
-        potential,
-        loss,
-        instantiate(cfg.optimizer.algorithm, _convert_="all"),
-        instantiate(cfg.optimizer.schedule, _convert_="all"),
-    )
+    def module(phase: Phase) -> PotentialModule:
+        return PotentialModule(
+            potential, loss, phase.algorithm, phase.schedule, solve_every=phase.solve_every
+        )
+
+    phases = {
+        str(name): instantiate(phase, _convert_="all")
+        for name, phase in cfg.training.phases.items()
+        if phase is not None
+    }
     with _without_advice():
-        return fit(
+        return fit_phases(
+            phases,
             module,
             datamodule,
             budget,
             folder=folder,
             trainer=instantiate(cfg.trainer, _convert_="all"),
-            callbacks=_parts(cfg.callbacks),
+            callbacks=lambda: _parts(cfg.callbacks),
             loggers=_parts(cfg.logger),
             resume="last" if cfg.resume else None,
         )
