@@ -55,6 +55,8 @@ class FrameDataModule(LightningDataModule):
         test_fraction: of the training file, used if there are no ``test_files``.
         train_fraction: part of the training frames to train on, for learning curves; a smaller
             part lies within a larger one.
+        train_stride: train on the first frame of the file, and every so many-th after it; with a
+            ``valid_file`` only, as frames cut from the same file would be of the stride, too.
         split_seed: of all random choices of frames.
         batch_size: frames in a global training batch, unless a budget is given.
         max_atoms: budget of atoms of a global training batch.
@@ -86,6 +88,7 @@ class FrameDataModule(LightningDataModule):
         valid_fraction: float = 0.1,
         test_fraction: float = 0.0,
         train_fraction: float = 1.0,
+        train_stride: int = 1,
         split_seed: int = 0,
         batch_size: int = 8,
         max_atoms: int | None = None,
@@ -107,6 +110,11 @@ class FrameDataModule(LightningDataModule):
         self.species_map = list(species_map) if species_map is not None else None
         self.valid_fraction, self.test_fraction = valid_fraction, test_fraction
         self.train_fraction, self.split_seed = train_fraction, split_seed
+        if train_stride < 1 or (train_stride > 1 and not valid_file):
+            raise ValueError(
+                f"train_stride is at least 1, and needs a valid_file beyond it; got {train_stride}"
+            )
+        self.train_stride = train_stride
         self.batch_size, self.max_atoms, self.max_edges = batch_size, max_atoms, max_edges
         self.eval_batch_size, self.eval_max_edges = eval_batch_size, eval_max_edges
         self.seed, self.num_workers = seed, num_workers
@@ -163,6 +171,7 @@ class FrameDataModule(LightningDataModule):
             0.0 if self.test_files else self.test_fraction,
         ]
         valid, test, rest = split_by_fraction(len(whole), fractions, self.split_seed)
+        rest = rest[:: self.train_stride]
         chosen = rest[random_subset(len(rest), self.train_fraction, self.split_seed)]
         self.train = whole.subset(chosen, "train")
         if self.valid_file:

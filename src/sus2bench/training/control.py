@@ -66,6 +66,7 @@ class RunControl(Callback):
                 self._previous[number] = signal.signal(number, self._on_signal)
         self.budget.start()
         module.progress = self.budget.progress(trainer.global_step)
+        module.elapsed = self.budget.elapsed
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -94,7 +95,8 @@ class RunControl(Callback):
             )
             progress, interrupt = maximum_over_ranks(state).tolist()
             self._interrupt = bool(interrupt)
-        _potential_module(pl_module).progress = progress
+        module = _potential_module(pl_module)
+        module.progress, module.elapsed = progress, self.budget.elapsed
         if progress >= 1.0:
             self.exhausted = True
             trainer.should_stop = True

@@ -285,8 +285,10 @@ class PotentialModule(pl.LightningModule):
     def _log(self, values: Mapping[str, float]) -> None:
         """Writes to all loggers; Lightning's own way would cost time in every step."""
         if self.trainer.is_global_zero:
+            place = {"epoch": float(self.position["epoch"])}
+            place["seconds"] = self.first_second + self.elapsed
             for logger in self.loggers:
-                logger.log_metrics({**values, "epoch": float(self.position["epoch"])}, self.step)
+                logger.log_metrics({**values, **place}, self.step)
 
     # Checkpoints
 

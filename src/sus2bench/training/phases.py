@@ -110,6 +110,7 @@ def fit_phases(
                 continue
             module = make_module(stages[index])
             module.first_step = sum(report["steps"] for report in reports)
+            module.first_second = sum(report["seconds"] for report in reports)
             module.phase = {"name": names[index], "earlier": reports, "best_before": before}
             parts = _callbacks(callbacks, stages[index], best)
             result = fit(
