@@ -1,0 +1,73 @@
+"""The objective of SUS2 and L-BFGS on it, in as many processes as are started."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+from ddp_here import Divided, trainer_of
+from standin import CUTOFF, make_potential
+
+from sus2bench.models.potential import Potential
+from sus2bench.models.sus2 import SUS2
+from sus2bench.training.budget import Budget
+from sus2bench.training.checkpoints import Checkpoints
+from sus2bench.training.fit import fit
+from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.module import PotentialModule
+from sus2bench.training.whole_set.batches import FrameBlocks
+from sus2bench.training.whole_set.lbfgs import LBFGS
+from sus2bench.training.whole_set.linear_solve import ReadoutSolver
+from sus2bench.training.whole_set.objective import Objective
+
+LOSS = (1.0, 0.1, 10.0)
+
+
+class Evaluated(LBFGS):
+    """Keeps the value, the gradient and the solved readout at the start."""
+
+    def iterate(self, objective):
+        if not hasattr(self, "start"):
+            self.start = objective.value_and_gradient()
+            model = SUS2(["Ni", "Cu"], CUTOFF, channels=1, radial_basis_size=3).double()
+            with torch.no_grad():
+                model.readout.coefficients.copy_(torch.linspace(-0.1, 0.1, 14))
+            potential = Potential(model, {"Ni": -3.0, "Cu": -3.0})
+            sus2 = Objective(potential, objective.loss, objective.batches)
+            before = sus2.value()
+            ReadoutSolver(sus2).solve()
+            self.solved = (before, sus2.value())
+        return super().iterate(objective)
+
+
+def train(folder, processes):
+    module = PotentialModule(make_potential(), PotentialLoss(*LOSS), Evaluated)
+    fit(
+        module,
+        Divided(train=11, valid=4, unlabelled=True),
+        Budget(max_steps=6),
+        folder=folder,
+        trainer=partial(trainer_of(processes)),
+        callbacks=[Checkpoints(folder / "checkpoints")],
+    )
+    optimizer = module.trainer.optimizers[0]
+    value, gradient = optimizer.start
+    last = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    iterates = {name: tensor for name, tensor in last.items() if tensor.is_floating_point()}
+    loss = optimizer.report["loss"]
+    if module.trainer.is_global_zero:
+        result = {
+            "value": value,
+            "gradient": gradient,
+            "solved": optimizer.solved,
+            "iterates": iterates,
+            "loss": loss,
+            "frames": sum(
+                batch.num_graphs for batch in FrameBlocks([*module.trainer.datamodule.train])()
+            ),
+        }
+        torch.save(result, folder.parent / f"{processes}.pt")
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]) / sys.argv[2], int(sys.argv[2]))

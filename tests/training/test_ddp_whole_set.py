@@ -1,0 +1,55 @@
+"""Two processes that share the whole training set do what one does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from ddp_whole_set_here import train
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).with_name("ddp_whole_set_here.py")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Results of one process and of two."""
+    folder = tmp_path_factory.mktemp("ddp")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.Popen(
+        [*launcher, str(SCRIPT), str(folder), "2"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    train(folder / "1", 1)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return [torch.load(folder / f"{count}.pt", weights_only=True) for count in (1, 2)]
+
+
+def test_value_and_gradient_are_those_of_one_process(runs):
+    one, two = runs
+    assert two["frames"] < one["frames"], "each process has a part of the frames"
+    assert two["value"] == pytest.approx(one["value"], rel=1e-10)
+    largest = float(one["gradient"].abs().max())
+    assert float((one["gradient"] - two["gradient"]).abs().max()) <= 1e-10 * largest
+
+
+def test_the_linear_solve_is_that_of_one_process(runs):
+    one, two = runs
+    assert one["solved"][1] < one["solved"][0]
+    assert two["solved"] == pytest.approx(one["solved"], rel=1e-10)
+
+
+def test_the_iterates_are_those_of_one_process(runs):
+    one, two = runs
+    assert one["loss"] < one["value"]
+    for name, tensor in one["iterates"].items():
+        # Sums in another order, carried through six line searches.
+        torch.testing.assert_close(two["iterates"][name], tensor, rtol=1e-8, atol=1e-9)
