@@ -33,7 +33,7 @@ def initialise(
 ) -> dict[str, Any]:
     """Sets what the training data determine before the first step.
 
-    E0 comes first, then the constants that a model takes from the data (`ScalesToData`). A model
+    E0 comes first, then what a model takes from the data itself (`ScalesToData`). A model
     with a linear readout then gets the exact least-squares solution for its coefficients, and for
     E0 with them unless that is given or from isolated atoms: then the energy of an isolated atom
     stays the one asked for, and E0 makes up for what the model itself gives such an atom. Any other
@@ -56,7 +56,9 @@ def initialise(
     energies, report = _atomic_energies(train, potential.species, atomic_energies)
     potential.atomic_energies.set_values(energies)
     if isinstance(potential.model, ScalesToData):
-        report["scales"] = potential.model.scale_to_data(_with_vectors(train, potential))
+        scales = potential.model.scale_to_data(_with_vectors(train, potential))
+        if scales:
+            report["scales"] = scales
     if isinstance(potential.model, HasLinearReadout):
         report |= _solve(potential, train, weights, report["atomic_energies_from"])
     else:
