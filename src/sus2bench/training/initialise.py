@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import ase
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
 from sus2bench.models.linear import HasLinearReadout
@@ -38,7 +37,8 @@ def initialise(
     E0 with them unless that is given or from isolated atoms: then the energy of an isolated atom
     stays the one asked for, and E0 makes up for what the model itself gives such an atom. Any other
     model is scaled by the root mean square of the force labels, so that its output of order one is
-    of the order of the forces.
+    of the order of the forces. Energies from isolated atoms are held through all training
+    (`Potential.hold_isolated_atoms`).
 
     Args:
         potential: changed in place.
@@ -66,6 +66,8 @@ def initialise(
         if scale > 0:
             potential.atomic_energies.scale.fill_(scale)
         report["energy_scale"] = float(potential.atomic_energies.scale)
+    if report["atomic_energies_from"] == "isolated_atoms":
+        potential.hold_isolated_atoms(energies)
     report["atomic_energies"] = potential.atomic_energies.as_dict()
     return report
 
@@ -108,10 +110,8 @@ def _keep_isolated_atoms(potential: Potential) -> None:
 
     The solve leaves it as it is: products of moments over no neighbours vanish.
     """
-    atoms = [build_frame(ase.Atoms(symbol), potential.cutoff) for symbol in potential.species]
-    lone = potential(collate(atoms).to(str(potential.device)), forces=False, stress=False).energy
     values = potential.atomic_energies.values
-    values.add_(values - lone)
+    values.add_(values - potential.isolated_energies())
 
 
 def _atomic_energies(

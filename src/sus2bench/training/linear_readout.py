@@ -59,7 +59,8 @@ def solve_linear_readout(
             that residuals are small numbers.
         batches: labelled frames; NaN labels are left out.
         weights: of the three kinds of labels.
-        fit_atomic_energies: whether E0 is solved for too, or stays as it is.
+        fit_atomic_energies: whether E0 is solved for too, or stays as it is, as it does in any
+            case where the energies of isolated atoms are held.
         atoms_per_frame: mean over the frames, which turns means over components into sums.
         relative_tolerance: singular values of the column-scaled problem below this part of the
             largest are treated as zero; the solution of least norm is taken.
@@ -73,6 +74,7 @@ def solve_linear_readout(
     was_training = potential.training
     potential.eval()
     factor = _Triangle()
+    fit_atomic_energies &= potential.atomic_energies.isolated is None
     species = len(potential.species)
     energies = species if fit_atomic_energies else 0
     frames = 0

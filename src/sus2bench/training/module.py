@@ -244,10 +244,7 @@ class PotentialModule(pl.LightningModule):
 
     def deployed_payload(self) -> dict[str, Any]:
         """Payload of the potential to use: with averaged weights where they are kept."""
-        payload = self.potential.to_payload()
-        for name, tensor in self.deployed_parameters.items():
-            payload["state_dict"][name] = tensor.detach().clone()
-        return payload
+        return self.potential.to_payload(self.deployed_parameters)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the deployed potential and what a resumed run needs."""
@@ -260,6 +257,7 @@ class PotentialModule(pl.LightningModule):
             "batches_per_epoch": int(self.trainer.num_training_batches),
             "schedule": self.schedule.state_dict(),
             "window": [value.clone() for value in self._window],
+            "isolated_atoms": self.potential.atomic_energies.isolated,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -268,3 +266,6 @@ class PotentialModule(pl.LightningModule):
         self.position = dict(state["position"])
         self.schedule.load_state_dict(state["schedule"])
         self._window = LossSums(*state["window"])
+        # Checkpoints from before energies could be held have no such entry.
+        if state.get("isolated_atoms") is not None:
+            self.potential.atomic_energies.hold(state["isolated_atoms"])
