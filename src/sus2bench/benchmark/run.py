@@ -33,6 +33,7 @@ from sus2bench.training.initialise import initialise, trains_by_steps
 from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
+from sus2bench.training.regularization import Regularization
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +185,11 @@ def _start(cfg: DictConfig) -> Potential | None:
 
 
 def _initial_values(
-    cfg: DictConfig, potential: Potential, datamodule: FrameDataModule, loss: PotentialLoss
+    cfg: DictConfig,
+    potential: Potential,
+    datamodule: FrameDataModule,
+    loss: PotentialLoss,
+    regularization: Regularization,
 ) -> dict[str, Any]:
     """Sets initial values, unless they are those of a trained file; returns a report.
 
@@ -211,6 +216,7 @@ def _initial_values(
         datamodule.train,
         atomic_energies=energies,
         weights=LinearWeights(**loss.weights),
+        ridge=regularization.weights["readout"],
     )
 
 
@@ -223,13 +229,21 @@ def _fit(
 ) -> FitResult:
     """Initial values (unless a run goes on) and training; raises if it was interrupted."""
     loss = instantiate(cfg.loss, _convert_="all")
+    extra: Regularization = instantiate(cfg.regularization, _convert_="all")
     if not (cfg.resume and (folder / "checkpoints" / "last.ckpt").is_file()):
         with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
-            initial = _initial_values(cfg, potential, datamodule, loss)
+            initial = _initial_values(cfg, potential, datamodule, loss, extra)
         record["model"]["initialisation"] = initial
     if trains_by_steps(potential):
         used = record["timings"].get("initialise_seconds", 0.0)
-        result = _take_steps(cfg, potential, loss, datamodule, _budget(cfg, used), folder)
+        module = PotentialModule(
+            potential,
+            loss,
+            instantiate(cfg.optimizer.algorithm, _convert_="all"),
+            instantiate(cfg.optimizer.schedule, _convert_="all"),
+            regularization=None if extra.is_zero else extra,
+        )
+        result = _take_steps(cfg, module, datamodule, _budget(cfg, used), folder)
     else:
         result = store_exact(potential, folder)
     record["timings"] |= {
@@ -248,18 +262,11 @@ def _fit(
 
 def _take_steps(
     cfg: DictConfig,
-    potential: Potential,
-    loss: PotentialLoss,
+    module: PotentialModule,
     datamodule: FrameDataModule,
     budget: Budget,
     folder: Path,
 ) -> FitResult:
-    module = PotentialModule(
-        potential,
-        loss,
-        instantiate(cfg.optimizer.algorithm, _convert_="all"),
-        instantiate(cfg.optimizer.schedule, _convert_="all"),
-    )
     with _without_advice():
         return fit(
             module,

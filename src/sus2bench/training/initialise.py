@@ -29,6 +29,7 @@ def initialise(
     *,
     atomic_energies: str | Mapping[str, float] = "least_squares",
     weights: LinearWeights | None = None,
+    ridge: float = 0.0,
 ) -> dict[str, Any]:
     """Sets what the training data determine before the first step.
 
@@ -46,6 +47,7 @@ def initialise(
         atomic_energies: `least_squares`, `isolated_atoms` (training frames of one atom without
             neighbours), or eV by chemical symbol.
         weights: of energies, forces and stresses in the linear solve; those of the loss.
+        ridge: of its coefficients; that of the regularization.
 
     Returns:
         A plain report for the record.
@@ -60,7 +62,7 @@ def initialise(
         if scales:
             report["scales"] = scales
     if isinstance(potential.model, HasLinearReadout):
-        report |= _solve(potential, train, weights, report["atomic_energies_from"])
+        report |= _solve(potential, train, weights, report["atomic_energies_from"], ridge)
     else:
         scale = force_rms(train)
         if scale > 0:
@@ -84,7 +86,11 @@ def trains_by_steps(potential: Potential) -> bool:
 
 
 def _solve(
-    potential: Potential, train: FrameDataset, weights: LinearWeights | None, source: str
+    potential: Potential,
+    train: FrameDataset,
+    weights: LinearWeights | None,
+    source: str,
+    ridge: float,
 ) -> dict[str, Any]:
     """The exact least-squares solution, with E0 in it if `source` says that it is fitted."""
     fitted = source == "least_squares"
@@ -99,6 +105,7 @@ def _solve(
         weights or LinearWeights(),
         atoms_per_frame=float(train.num_atoms.mean()),
         fit_atomic_energies=fitted,
+        ridge=ridge,
     )
     logger.info("linear readout: %s", solve)
     return {"linear_readout": asdict(solve)}

@@ -14,6 +14,7 @@ from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import sum_over_ranks
 from sus2bench.training.loss import TERMS, LossSums, PotentialLoss
 from sus2bench.training.metrics import ErrorAccumulator
+from sus2bench.training.regularization import Regularization
 from sus2bench.training.resume import (
     CHECKPOINT_VERSION,
     between_batches,
@@ -42,6 +43,7 @@ class PotentialModule(pl.LightningModule):
     """Training, validation and test of a potential.
 
     Logged: `train/loss` and `train/loss_<term>` as averages over the last `log_every` steps,
+    `train/regularization`, which is no part of the loss, where there is one, and
     `train/learning_rate`; `valid/loss`, `valid/<metric>` and `<test set>/<metric>`, exact over the
     whole set, with the metric names of `ErrorAccumulator`.
 
@@ -52,6 +54,7 @@ class PotentialModule(pl.LightningModule):
             `functools.partial(torch.optim.AdamW, lr=1e-3)`.
         schedule: learning rate as a function of progress; constant if not given.
         log_every: steps between two logged training losses.
+        regularization: what is added to the loss of each batch.
 
     Raises:
         ValueError: `log_every` is less than 1.
@@ -65,6 +68,7 @@ class PotentialModule(pl.LightningModule):
         schedule: Schedule | None = None,
         *,
         log_every: int = 50,
+        regularization: Regularization | None = None,
     ) -> None:
         super().__init__()
         if log_every < 1:
@@ -73,6 +77,7 @@ class PotentialModule(pl.LightningModule):
         self.loss = loss
         self.schedule = schedule or Constant()
         self.log_every = log_every
+        self.regularization = regularization
         self.progress = 0.0
         """Used part of the budget, in [0, 1]; set by the run's control."""
         self.deployed_parameters: Mapping[str, Tensor] = {}
@@ -122,6 +127,9 @@ class PotentialModule(pl.LightningModule):
         """The loss of a batch; FloatingPointError, with the frames named, if it is not finite."""
         loss: Tensor
         loss, sums = self.loss(self(batch), batch)
+        if self.regularization is not None:
+            # In full on each process: their gradients are averaged.
+            loss = loss + self.regularization(self.potential)
         self._window.sums.add_(sums.sums)
         self._window.counts.add_(sums.counts)
         self._unchecked.append((loss.detach(), batch.frame_index))
@@ -172,6 +180,9 @@ class PotentialModule(pl.LightningModule):
         for term, total, count in zip(TERMS, sums.tolist(), counts.tolist(), strict=True):
             if count:
                 values[f"train/loss_{term}"] = total / count
+        if self.regularization is not None:
+            with torch.no_grad():
+                values["train/regularization"] = float(self.regularization(self.potential))
         values["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self._window.sums.zero_()
         self._window.counts.zero_()
