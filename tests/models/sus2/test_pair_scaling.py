@@ -11,7 +11,7 @@ from ase.data import covalent_radii
 from sus2bench.atoms.frame import build_frame, collate, edge_vectors
 from sus2bench.models.potential import Potential
 from sus2bench.models.sus2 import SUS2, potential_from_mtp, potential_to_mtp
-from sus2bench.models.sus2.pair_distances import completed, shortest_distances
+from sus2bench.models.sus2.pair_distances import element_radii, shortest_distances
 from sus2bench.models.sus2.pair_scaling import scaling_rule
 from sus2bench.testing import perturb
 from sus2bench.testing.potentials import predict
@@ -159,47 +159,61 @@ def test_shortest_distances_are_those_within_the_cutoff_over_all_batches():
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
-def test_pairs_that_never_meet_have_their_scaled_covalent_radii():
+def test_radii_are_covalent_ones_scaled_by_what_the_pairs_of_an_element_show():
     cu, au, al = (float(covalent_radii[z]) for z in (29, 79, 13))
     inf = torch.inf
     shortest = torch.tensor([[3.1, inf, 2.5], [inf, inf, inf], [2.5, inf, inf]])
-    filled = completed(shortest.double(), (29, 79, 13), 10.0)
     own, mixed = 3.1 / (2 * cu), 2.5 / (cu + al)
-    mean = (own + 2 * mixed) / 3
-    expected = [
-        [3.1, (own + mixed) / 2 * cu + mean * au, 2.5],
-        [(own + mixed) / 2 * cu + mean * au, 2 * mean * au, mean * au + mixed * al],
-        [2.5, mean * au + mixed * al, 2 * mixed * al],
-    ]
-    torch.testing.assert_close(filled, torch.tensor(expected, dtype=torch.float64))
+    expected = [cu * (own + mixed) / 2, au * (own + 2 * mixed) / 3, al * mixed]
+    radii = element_radii(shortest.double(), (29, 79, 13))
+    torch.testing.assert_close(radii, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_distances_that_are_sums_of_scaled_radii_give_these_radii():
+    radii = 1.2 * torch.as_tensor(covalent_radii[[29, 79, 13]])
+    found = element_radii(radii.unsqueeze(1) + radii, (29, 79, 13))
+    torch.testing.assert_close(found, radii)
 
 
 def test_without_any_pair_the_radii_are_taken_as_they_are():
-    filled = completed(torch.full((1, 1), torch.inf, dtype=torch.float64), (29,), 8.0)
-    assert filled.item() == pytest.approx(2 * covalent_radii[29])
+    found = element_radii(torch.full((1, 1), torch.inf, dtype=torch.float64), (29,))
+    assert found.item() == pytest.approx(covalent_radii[29])
 
 
-@pytest.mark.parametrize("cutoff", [1.0, 3.0, 5.0])
-def test_no_range_is_shorter_than_half_of_the_longest(cutoff):
-    shortest = torch.tensor([[0.9, 0.99], [0.99, torch.inf]], dtype=torch.float64) * cutoff
-    filled = completed(shortest, (29, 55), cutoff)
-    ranges = cutoff - filled
-    assert ranges.min() > 0
-    assert ranges.min() >= ranges.max() / 2
+@pytest.mark.parametrize("name", RULES)
+def test_radii_shift_the_range_of_each_pair_about_that_of_all(name):
+    radial = SUS2(SPECIES, 6.0, min_dist=1.5, parametrization=name).radial.double()
+    radii = torch.tensor([1.1, 1.4, 1.3], dtype=torch.float64)
+    radial.start_from_radii(radii)
+    shortest = 1.5 + radii.unsqueeze(1) + radii - 2 * radii.mean()
+    alpha, r0 = radial.pair_scaling()
+    # Centres are sums of numbers of elements by themselves; slopes are so approximately.
+    torch.testing.assert_close(r0, ((6.0 + shortest) / 2).expand_as(r0))
+    slopes = (6.6 / (6.0 - shortest)).expand_as(alpha)
+    torch.testing.assert_close(alpha, slopes, rtol=1e-12 if name == "pair" else 1e-2, atol=0)
+
+
+def test_no_range_is_shorter_than_half_of_that_from_min_dist():
+    radial = SUS2(["H", "Cs"], 4.0, min_dist=1.0).radial
+    radial.start_from_radii(torch.tensor([0.3, 2.9], dtype=torch.float64))
+    alpha, r0 = radial.pair_scaling()
+    assert float(alpha.max()) == pytest.approx(6.6 / 1.5)
+    assert float(r0.max()) == pytest.approx(3.25)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_observed_distances_set_alpha_and_r0_and_unseen_pairs_are_reported(name, caplog):
-    model = SUS2(SPECIES, 4.0, initial_scaling="observed", parametrization=name)
+    model, other = (
+        SUS2(SPECIES, 4.0, initial_scaling="observed", parametrization=name) for _ in range(2)
+    )
     report = model.scale_to_data(frames())
     assert report == {"pairs": 6, "unseen_pairs": ["Cu-Au", "Au-Au", "Au-Al", "Al-Al"]}
     assert "4 of 6 pairs of elements never meet" in caplog.text
-    alpha, r0 = model.radial.pair_scaling()
-    table = completed(shortest_distances(frames(), model.species_index, 3, 4.0), model.species, 4.0)
-    rule = scaling_rule(name)
-    for value, expected in ((alpha, 6.6 / (4.0 - table)), (r0, (4.0 + table) / 2)):
-        closest = rule(rule.stored(expected.expand_as(value)))
-        torch.testing.assert_close(value, closest)
+    shortest = shortest_distances(frames(), model.species_index, 3, 4.0)
+    other.radial.start_from_radii(element_radii(shortest, model.species))
+    assert torch.equal(model.radial.alpha, other.radial.alpha)
+    assert torch.equal(model.radial.r0, other.radial.r0)
+    assert len(model.radial.pair_scaling()[1].unique()) > 1
 
 
 def test_default_values_need_no_data_and_stay():

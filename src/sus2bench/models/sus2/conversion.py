@@ -111,7 +111,7 @@ def _to_mtp(potential: Potential, model: SUS2, name: str | None) -> MTPFile:
         species_count=len(model.species),
         potential_tag="",
         radial_basis_type=radial.basis_type,
-        min_dist=model.min_dist,
+        min_dist=radial.min_dist,
         max_dist=model.cutoff,
         radial_basis_size=radial.coefficients.shape[1],
         radial_funcs_count=len(radial.coefficients),

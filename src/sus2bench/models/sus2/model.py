@@ -14,7 +14,7 @@ from sus2bench.models.moment_tensor.contraction_table import ContractionTable, p
 from sus2bench.models.moment_tensor.readout import Readout
 from sus2bench.models.sus2.contractions import complete_table, published_table
 from sus2bench.models.sus2.mtp_file import table_from_file
-from sus2bench.models.sus2.pair_distances import completed, shortest_distances
+from sus2bench.models.sus2.pair_distances import element_radii, shortest_distances
 from sus2bench.models.sus2.radial import UniversalRadial
 
 INITIAL_SCALINGS = ("default", "observed")
@@ -40,8 +40,8 @@ class SUS2(MomentTensorModel):
             `element_ordered` or `element_symmetric` for sums of numbers of its two elements, see
             `pair_scaling.py`.
         min_dist: sets the initial alpha and r0, Å.
-        initial_scaling: `default` for the same alpha and r0 everywhere, or `observed` for those
-            of each pair's own shortest distance in the training data in place of `min_dist`.
+        initial_scaling: `default` for the same alpha and r0 everywhere, or `observed` for a
+            `min_dist` of each pair, by radii from the shortest distances in the training data.
         scaling: s, one factor on every radial function.
         seed: of the random initial c.
         backend: `eager`, `cpp`, `triton` or `compile`, see `MomentTensorModel`.
@@ -84,7 +84,6 @@ class SUS2(MomentTensorModel):
             raise ValueError(
                 f"initial_scaling {initial_scaling!r} is none of {', '.join(INITIAL_SCALINGS)}"
             )
-        self.min_dist = min_dist
         self.initial_scaling = initial_scaling
         self.max_rank = max_rank
         self.radial = UniversalRadial(
@@ -119,7 +118,7 @@ class SUS2(MomentTensorModel):
             "scaling_map": self.radial.scaling_map,
             "parametrization": self.radial.parametrization,
             "radial_basis_type": self.radial.basis_type,
-            "min_dist": self.min_dist,
+            "min_dist": self.radial.min_dist,
             "initial_scaling": self.initial_scaling,
             "scaling": self.radial.scaling,
             "backend": self.backend,
@@ -138,7 +137,7 @@ class SUS2(MomentTensorModel):
             return {}
         count = len(self.species)
         shortest = shortest_distances(batches, self.species_index, count, self.cutoff)
-        self.radial.start_ranges_at(completed(shortest, self.species, self.cutoff))
+        self.radial.start_from_radii(element_radii(shortest, self.species))
         unseen = [
             f"{self.symbols[a]}-{self.symbols[b]}"
             for a, b in torch.isinf(shortest).triu().nonzero().tolist()
@@ -147,7 +146,7 @@ class SUS2(MomentTensorModel):
         if unseen:
             logger.warning(
                 "%d of %d pairs of elements never meet in the training data (%s%s): their initial "
-                "alpha and r0 come from covalent radii",
+                "alpha and r0 come from the radii of their elements",
                 *(len(unseen), pairs, ", ".join(unseen[:10]), ", ..." if len(unseen) > 10 else ""),
             )
         return {"pairs": pairs, "unseen_pairs": unseen}

@@ -1,4 +1,4 @@
-"""Shortest distances of pairs of elements: those that data show, and a rule for all others."""
+"""Shortest distances of pairs of elements in data, and radii of elements that sum up to them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -34,31 +34,27 @@ def shortest_distances(
     return torch.minimum(table, table.t())
 
 
-def completed(shortest: Tensor, species: Sequence[int], cutoff: float) -> Tensor:
-    """Fills in the pairs that never meet, and keeps all below the cutoff.
+def element_radii(shortest: Tensor, species: Sequence[int]) -> Tensor:
+    """Radii whose sums are the shortest distances of pairs, in the mean over an element's partners.
 
-    The distance of a pair that never meets is the sum of its covalent radii (Cordero et al.,
-    Dalton Trans. 2008, 2832), each times what the pairs of the element that do meet are longer than
-    the sums of theirs, in the mean; an element without such a pair takes the mean of all. As a pair
-    that is seen only now and then may come much closer than it was seen, no distance is more than
-    half way from the shortest of all to the cutoff.
+    The radius of an element is its covalent one (Cordero et al., Dalton Trans. 2008, 2832), times
+    the mean, over the partners that it meets, of the shortest distance by the sum of the two
+    covalent radii. An element that meets nobody takes the mean over all pairs; without any pair,
+    radii are the covalent ones. Unlike a distance by itself, this is known for pairs that never
+    meet, and steady for those that are seen only now and then.
 
     Args:
         shortest: (C, C) Å, symmetric; infinite for pairs that never meet.
         species: atomic numbers of the C elements.
-        cutoff: Å.
 
     Returns:
-        (C, C) Å, symmetric.
+        (C,) Å.
     """
     radius = torch.as_tensor(covalent_radii[list(species)], dtype=torch.float64)
     seen = torch.isfinite(shortest)
+    if not bool(seen.any()):
+        return radius
     ratio = torch.where(seen, shortest / (radius.unsqueeze(1) + radius), 0.0)
-    mean = ratio.sum() / seen.sum() if bool(seen.any()) else torch.ones(())
     partners = seen.sum(1)
-    factor = torch.where(partners > 0, ratio.sum(1) / partners.clamp(min=1), mean)
-    scaled = factor * radius
-    filled = torch.where(seen, shortest, scaled.unsqueeze(1) + scaled)
-    # Radii alone may exceed a short cutoff.
-    least = filled.min().clamp(max=cutoff / 2)
-    return filled.clamp(max=float(least + cutoff) / 2)
+    own = ratio.sum(1) / partners.clamp(min=1)
+    return radius * torch.where(partners > 0, own, ratio.sum() / seen.sum())

@@ -73,6 +73,7 @@ class UniversalRadial(RadialFunctions):
         self.ranks = max_rank + 1
         self.channels = channels
         self.cutoff = cutoff
+        self.min_dist = min_dist
         self.scaling = scaling
         self.scaling_map = scaling_map
         self.basis_type = basis_type
@@ -100,12 +101,18 @@ class UniversalRadial(RadialFunctions):
         return self.expand(self.alpha), self.expand(self.r0)
 
     @torch.no_grad()
-    def start_ranges_at(self, shortest: Tensor) -> None:
-        """Sets alpha and r0 as spec section 6 does, with a shortest distance for each pair.
+    def start_from_radii(self, radii: Tensor) -> None:
+        """Sets alpha and r0 as spec section 6 does, with a `min_dist` of its own for each pair.
+
+        That is larger for larger elements, by as much as the sum of their radii exceeds the mean
+        of all such sums, and at most half way from `min_dist` to the cutoff.
 
         Args:
-            shortest: (C, C) Å, below the cutoff, in place of `min_dist`.
+            radii: (C,) Å.
         """
+        sums = radii.unsqueeze(1) + radii
+        shortest = self.min_dist + sums - sums.mean()
+        shortest = shortest.clamp(max=(self.min_dist + self.cutoff) / 2)
         self.alpha.copy_(self._stored(self._slope(shortest)))
         self.r0.copy_(self._stored(self._middle(shortest)))
 
