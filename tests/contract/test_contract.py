@@ -54,6 +54,7 @@ class SUS2Contract(ContractTests):
     scaling_map = "K"
     radial_basis_type = "RBChebyshev_sss"
     ranks_and_channels = (2, 2)
+    parametrization = "pair"
 
     def build(self, dtype):
         model = SUS2(
@@ -62,6 +63,7 @@ class SUS2Contract(ContractTests):
             max_rank=self.ranks_and_channels[0],
             channels=self.ranks_and_channels[1],
             scaling_map=self.scaling_map,
+            parametrization=self.parametrization,
             radial_basis_type=self.radial_basis_type,
         )
         return perturb(Potential(model, ENERGIES).to(dtype))
@@ -98,6 +100,25 @@ class TestSUS2ScalingByRank(SUS2Contract):
 class TestSUS2ScalingByRankAndChannel(SUS2Contract):
     scaling_map = "LK"
     ranks_and_channels = (3, 1)
+
+
+class TestSUS2OfOrderedElements(SUS2Contract):
+    parametrization = "element_ordered"
+
+
+class TestSUS2OfElements(SUS2Contract):
+    parametrization = "element_symmetric"
+    scaling_map = "LK"
+    ranks_and_channels = (2, 1)
+
+
+class TestSUS2OfOrderedElementsInCpp(TestSUS2InCpp):
+    parametrization = "element_ordered"
+    scaling_map = "L"
+
+
+class TestSUS2OfElementsInCpp(TestSUS2InCpp):
+    parametrization = "element_symmetric"
 
 
 class TestFrozenSUS2(ContractTests):

@@ -31,6 +31,12 @@ def test_losses(name):
     assert set(loss.functions.values()) == {"mse" if name == "default" else name}
 
 
+@pytest.mark.parametrize("name", files("regularization"))
+def test_regularizations(name):
+    regularization = instantiate(compose("regularization", name), _convert_="all")
+    assert regularization.is_zero == (name == "none")
+
+
 @pytest.mark.parametrize("name", files("optimizer"))
 def test_optimizers_and_schedules(name):
     cfg = compose("optimizer", name)

@@ -10,6 +10,7 @@ from sus2bench.atoms.frame import edge_vectors
 from sus2bench.atoms.reading import LabelledAtoms
 from sus2bench.data.dataset import FrameDataset, build_store
 from sus2bench.models.potential import Potential
+from sus2bench.models.sus2 import SUS2
 from sus2bench.testing.structures import random_atoms
 from sus2bench.training.initialise import initialise
 
@@ -92,6 +93,25 @@ def test_the_constants_are_there_before_the_exact_linear_solve(monkeypatch):
     with pytest.raises(StopIteration):
         initialise(Potential(Linear(["Ni", "Cu"])), data)
     assert seen == [pytest.approx(data.num_edges.sum() / data.num_atoms.sum())]
+
+
+def test_pairs_of_elements_that_never_meet_are_in_the_report():
+    # Only nickel with nickel, but for single frames of gold and of copper without neighbours.
+    frames = [ase.Atoms("NiNi", positions=[(0, 0, 0), (0, 0, 2.4)])]
+    frames += [ase.Atoms(symbol) for symbol in ("Au", "Cu")]
+    labelled = [
+        LabelledAtoms(atoms, energy=-1.0, forces=np.ones((len(atoms), 3)), stress=None)
+        for atoms in frames
+    ]
+    data = FrameDataset(build_store(labelled, CUTOFF, "made up"), "made up", CUTOFF)
+    for choice in ("observed", "default"):
+        model = SUS2(["Ni", "Cu", "Au"], CUTOFF, channels=1, initial_scaling=choice)
+        report = initialise(Potential(model), data)
+        if choice == "default":
+            assert "scales" not in report
+        else:
+            unseen = ["Ni-Cu", "Ni-Au", "Cu-Cu", "Cu-Au", "Au-Au"]
+            assert report["scales"] == {"pairs": 6, "unseen_pairs": unseen}
 
 
 def test_a_model_without_the_hook_has_no_scales_in_its_report():

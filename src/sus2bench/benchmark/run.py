@@ -34,6 +34,7 @@ from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
 from sus2bench.training.phases import Phase, fit_phases
+from sus2bench.training.regularization import Regularization
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +186,11 @@ def _start(cfg: DictConfig) -> Potential | None:
 
 
 def _initial_values(
-    cfg: DictConfig, potential: Potential, datamodule: FrameDataModule, loss: PotentialLoss
+    cfg: DictConfig,
+    potential: Potential,
+    datamodule: FrameDataModule,
+    loss: PotentialLoss,
+    regularization: Regularization,
 ) -> dict[str, Any]:
     """Sets initial values, unless they are those of a trained file; returns a report.
 
@@ -212,6 +217,7 @@ def _initial_values(
         datamodule.train,
         atomic_energies=energies,
         weights=LinearWeights(**loss.weights),
+        ridge=regularization.weights["readout"],
     )
 
 
@@ -224,13 +230,16 @@ def _fit(
 ) -> FitResult:
     """Initial values (unless a run goes on) and training; raises if it was interrupted."""
     loss = instantiate(cfg.loss, _convert_="all")
+    extra: Regularization = instantiate(cfg.regularization, _convert_="all")
     if not (cfg.resume and (folder / "checkpoints" / "last.ckpt").is_file()):
         with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
-            initial = _initial_values(cfg, potential, datamodule, loss)
+            initial = _initial_values(cfg, potential, datamodule, loss, extra)
         record["model"]["initialisation"] = initial
     if trains_by_steps(potential):
         used = record["timings"].get("initialise_seconds", 0.0)
-        result = _take_steps(cfg, potential, loss, datamodule, _budget(cfg, used), folder)
+        regularization = None if extra.is_zero else extra
+        budget = _budget(cfg, used)
+        result = _take_steps(cfg, potential, loss, regularization, datamodule, budget, folder)
         record["phases"] = list(result.phases)
     else:
         result = store_exact(potential, folder)
@@ -252,13 +261,19 @@ def _take_steps(
     cfg: DictConfig,
     potential: Potential,
     loss: PotentialLoss,
+    regularization: Regularization | None,
     datamodule: FrameDataModule,
     budget: Budget,
     folder: Path,
 ) -> FitResult:
     def module(phase: Phase) -> PotentialModule:
         return PotentialModule(
-            potential, loss, phase.algorithm, phase.schedule, solve_every=phase.solve_every
+            potential,
+            loss,
+            phase.algorithm,
+            phase.schedule,
+            solve_every=phase.solve_every,
+            regularization=regularization,
         )
 
     phases = {

@@ -74,7 +74,7 @@ class FrozenRadial(SiteEnergyModel):
         """Sets them, and their units if given."""
         self._readout.set_linear_coefficients(values, units)
 
-    def scale_to_data(self, batches: Iterable[Data]) -> dict[str, float]:
+    def scale_to_data(self, batches: Iterable[Data]) -> dict[str, Any]:
         """Passes the training data on to a model inside that takes constants from them."""
         return self.model.scale_to_data(batches) if isinstance(self.model, ScalesToData) else {}
 

@@ -4,17 +4,19 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import ase
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch_geometric.data import Data
 
-from sus2bench.atoms.frame import frame_of_atom
+from sus2bench.atoms.frame import build_frame, frame_of_atom
 from sus2bench.atoms.moving import SKIN
 from sus2bench.models import blocks
 from sus2bench.models.atomic_energies import AtomicEnergies
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.blocks import Extent
-from sus2bench.models.derivatives import Derivatives
+from sus2bench.models.derivatives import Derivatives, with_edge_vectors
 from sus2bench.models.zbl import ZBL, PairRepulsion
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class Potential(nn.Module):
 
     def _site_energies(self, frame: Data, types: Tensor, differentiable: bool) -> Tensor:
         found = self.model.energies(frame, differentiable=differentiable)
-        site: Tensor = self.atomic_energies(found, types)
+        site = self._with_atomic_energies(found, types, differentiable)
         if self.zbl is None:
             return site
         extent = self._extent_of_repulsion(self.zbl)
@@ -122,7 +124,8 @@ class Potential(nn.Module):
     ) -> Derivatives:
         """Everything in one, with E0, the scale and the repulsion."""
         found = self.model.predict(frame, differentiable=differentiable, virial=virial)
-        site, forces, total = self.atomic_energies(found.site, types), found.forces, found.virial
+        site = self._with_atomic_energies(found.site, types, differentiable)
+        forces, total = found.forces, found.virial
         scale = self.atomic_energies.scale.to(forces.dtype)
         forces, total = forces * scale, None if total is None else total * scale
         if self.zbl is not None:
@@ -133,6 +136,47 @@ class Potential(nn.Module):
             site, forces = site + short.site, forces + short.forces
             total = None if total is None or short.virial is None else total + short.virial
         return Derivatives(site, forces, total)
+
+    def _with_atomic_energies(self, found: Tensor, types: Tensor, differentiable: bool) -> Tensor:
+        values = None
+        if self.atomic_energies.isolated is not None:
+            lone = self.model.energies(self._isolated_atoms(), differentiable=differentiable)
+            values = self.atomic_energies.beside(lone)
+        site: Tensor = self.atomic_energies(found, types, values)
+        return site
+
+    def _isolated_atoms(self) -> Data:
+        """A frame with one atom of each species, none of which has a neighbour."""
+        atoms = ase.Atoms(self.species)
+        atoms.positions[:, 0] = 2 * self.cutoff * torch.arange(len(atoms)).numpy()
+        return build_frame(atoms, self.cutoff).to(str(self.device))
+
+    def isolated_energies(self) -> Tensor:
+        """Energies of isolated atoms (C,) in eV; to be differentiated if gradients are enabled."""
+        types = torch.arange(len(self.species), device=self.device)
+        return self._site_energies(self._isolated_atoms(), types, torch.is_grad_enabled())
+
+    @torch.no_grad()
+    def hold_isolated_atoms(self, energies: Mapping[str, float]) -> None:
+        """Gives isolated atoms these energies, which they keep, whatever is trained from now on.
+
+        E0 is not trained any more. In each prediction it is the energy that is held less the
+        model's own of such an atom (as w of SUS2), so that gradients by the model's parameters are
+        those of the potential that holds. Files have E0 of the parameters they are written with,
+        and hold nothing.
+
+        Args:
+            energies: eV of each species.
+        """
+        held = [energies[symbol] for symbol in self.species]
+        self.atomic_energies.hold(torch.tensor(held, dtype=torch.float64))
+        self.atomic_energies.values.copy_(self._values_beside(self.model.state_dict()))
+
+    @torch.no_grad()
+    def _values_beside(self, state: Mapping[str, Tensor]) -> Tensor:
+        """E0 (C,) in eV for a state of the model."""
+        frame = with_edge_vectors(self._isolated_atoms(), self.dtype)
+        return self.atomic_energies.beside(functional_call(self.model, dict(state), (frame,)))
 
     def _extent_of_repulsion(self, zbl: PairRepulsion) -> Extent:
         return Extent(self.dtype, zbl.cutoff, strictly_local=True)
@@ -160,9 +204,17 @@ class Potential(nn.Module):
 
         return FrameCalculator(self.eval(), self.cutoff, skin=skin, device=self.device)
 
-    def to_payload(self) -> dict[str, Any]:
-        """Everything needed to rebuild the potential, as tensors and plain data."""
+    def to_payload(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
+        """Everything needed to rebuild the potential, as tensors and plain data.
+
+        Args:
+            parameters: those that stand in for its own, by name.
+        """
         kind = type(self.model)
+        state = {**self.state_dict(), **(parameters or {})}
+        if self.atomic_energies.isolated is not None:
+            own = {k.removeprefix("model."): t for k, t in state.items() if k.startswith("model.")}
+            state["atomic_energies.values"] = self._values_beside(own)
         return {
             "format": PAYLOAD_FORMAT,
             "version": PAYLOAD_VERSION,
@@ -172,7 +224,7 @@ class Potential(nn.Module):
             },
             "zbl": _plain_repulsion(self.zbl),
             "dtype": str(self.dtype).removeprefix("torch."),
-            "state_dict": {name: t.detach().clone() for name, t in self.state_dict().items()},
+            "state_dict": {name: t.detach().clone() for name, t in state.items()},
         }
 
     @classmethod

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import ase
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
 from sus2bench.models.linear import HasLinearReadout
@@ -30,15 +29,17 @@ def initialise(
     *,
     atomic_energies: str | Mapping[str, float] = "least_squares",
     weights: LinearWeights | None = None,
+    ridge: float = 0.0,
 ) -> dict[str, Any]:
     """Sets what the training data determine before the first step.
 
-    E0 comes first, then the constants that a model takes from the data (`ScalesToData`). A model
+    E0 comes first, then what a model takes from the data itself (`ScalesToData`). A model
     with a linear readout then gets the exact least-squares solution for its coefficients, and for
     E0 with them unless that is given or from isolated atoms: then the energy of an isolated atom
     stays the one asked for, and E0 makes up for what the model itself gives such an atom. Any other
     model is scaled by the root mean square of the force labels, so that its output of order one is
-    of the order of the forces.
+    of the order of the forces. Energies from isolated atoms are held through all training
+    (`Potential.hold_isolated_atoms`).
 
     Args:
         potential: changed in place.
@@ -46,6 +47,7 @@ def initialise(
         atomic_energies: `least_squares`, `isolated_atoms` (training frames of one atom without
             neighbours), or eV by chemical symbol.
         weights: of energies, forces and stresses in the linear solve; those of the loss.
+        ridge: of its coefficients; that of the regularization.
 
     Returns:
         A plain report for the record.
@@ -56,14 +58,18 @@ def initialise(
     energies, report = _atomic_energies(train, potential.species, atomic_energies)
     potential.atomic_energies.set_values(energies)
     if isinstance(potential.model, ScalesToData):
-        report["scales"] = potential.model.scale_to_data(_with_vectors(train, potential))
+        scales = potential.model.scale_to_data(_with_vectors(train, potential))
+        if scales:
+            report["scales"] = scales
     if isinstance(potential.model, HasLinearReadout):
-        report |= _solve(potential, train, weights, report["atomic_energies_from"])
+        report |= _solve(potential, train, weights, report["atomic_energies_from"], ridge)
     else:
         scale = force_rms(train)
         if scale > 0:
             potential.atomic_energies.scale.fill_(scale)
         report["energy_scale"] = float(potential.atomic_energies.scale)
+    if report["atomic_energies_from"] == "isolated_atoms":
+        potential.hold_isolated_atoms(energies)
     report["atomic_energies"] = potential.atomic_energies.as_dict()
     return report
 
@@ -80,7 +86,11 @@ def trains_by_steps(potential: Potential) -> bool:
 
 
 def _solve(
-    potential: Potential, train: FrameDataset, weights: LinearWeights | None, source: str
+    potential: Potential,
+    train: FrameDataset,
+    weights: LinearWeights | None,
+    source: str,
+    ridge: float,
 ) -> dict[str, Any]:
     """The exact least-squares solution, with E0 in it if `source` says that it is fitted."""
     fitted = source == "least_squares"
@@ -95,6 +105,7 @@ def _solve(
         weights or LinearWeights(),
         atoms_per_frame=float(train.num_atoms.mean()),
         fit_atomic_energies=fitted,
+        ridge=ridge,
     )
     logger.info("linear readout: %s", solve)
     return {"linear_readout": asdict(solve)}
@@ -106,10 +117,8 @@ def _keep_isolated_atoms(potential: Potential) -> None:
 
     The solve leaves it as it is: products of moments over no neighbours vanish.
     """
-    atoms = [build_frame(ase.Atoms(symbol), potential.cutoff) for symbol in potential.species]
-    lone = potential(collate(atoms).to(str(potential.device)), forces=False, stress=False).energy
     values = potential.atomic_energies.values
-    values.add_(values - lone)
+    values.add_(values - potential.isolated_energies())
 
 
 def _atomic_energies(

@@ -4,8 +4,9 @@ Minimizes, over E0 (one number per element) and the model's linear coefficients 
 
     w_E mean_frames (dE / N)^2 + w_F mean_components dF^2 + w_S mean_components dS^2
 
-with all other parameters fixed. Rows are folded into one triangular factor (QR of QRs, float64),
-so that memory does not grow with the data and no normal equations square the condition number.
+with all other parameters fixed; and, if wanted, a ridge on xi in the units of training. Rows are
+folded into one triangular factor (QR of QRs, float64), so that memory does not grow with the data
+and no normal equations square the condition number.
 """
 
 import copy
@@ -49,6 +50,7 @@ def solve_linear_readout(
     *,
     atoms_per_frame: float,
     fit_atomic_energies: bool = True,
+    ridge: float = 0.0,
     relative_tolerance: float = 1e-8,
 ) -> LinearReport:
     """Sets E0 and xi of a potential to the least-squares optimum for the labels in `batches`.
@@ -60,8 +62,11 @@ def solve_linear_readout(
             that residuals are small numbers.
         batches: labelled frames; NaN labels are left out.
         weights: of the three kinds of labels.
-        fit_atomic_energies: whether E0 is solved for too, or stays as it is.
+        fit_atomic_energies: whether E0 is solved for too, or stays as it is, as it does in any
+            case where the energies of isolated atoms are held.
         atoms_per_frame: mean over the frames, which turns means over components into sums.
+        ridge: weight of the mean square of xi in the units that the solve sets, as that of
+            `Regularization`.
         relative_tolerance: singular values of the column-scaled problem below this part of the
             largest are treated as zero; the solution of least norm is taken.
 
@@ -74,6 +79,7 @@ def solve_linear_readout(
     was_training = potential.training
     potential.eval()
     factor = Triangle()
+    fit_atomic_energies &= potential.atomic_energies.isolated is None
     species = len(potential.species)
     energies = species if fit_atomic_energies else 0
     frames = 0
@@ -85,17 +91,20 @@ def solve_linear_readout(
         raise ValueError("no frame has a label: nothing determines the linear coefficients")
     if not energies + model.linear_coefficients.numel():
         raise ValueError("there is nothing to solve for: no coefficients, and E0 is to stay")
+    norms, rows = factor.column_norms()[energies:], factor.rows
+    if ridge > 0:
+        factor.add(*_ridge(norms, model.linear_coefficients, ridge, energies))
     solution, rank, residual = factor.solve(relative_tolerance)
     with torch.no_grad():
         if fit_atomic_energies:
             potential.atomic_energies.values.add_(solution[:energies])
     # One unit of a trained coefficient then changes predictions by one, in the norm of the loss.
-    effect = factor.column_norms()[energies:] / frames**0.5
+    effect = norms / frames**0.5
     units = torch.where(effect > 0, 1 / effect, torch.ones_like(effect))
     model.set_linear_coefficients(model.linear_coefficients + solution[energies:], units)
     potential.train(was_training)
     largest = max(map(abs, solution[energies:].tolist()), default=0.0)
-    return LinearReport(factor.rows, len(solution), rank, residual, largest)
+    return LinearReport(rows, len(solution), rank, residual, largest)
 
 
 def _rows(
@@ -156,6 +165,13 @@ def weighted_rows(
             design.append(rows[known] * weight**0.5)
             target.append(values[known] * weight**0.5)
     return torch.cat(design), torch.cat(target)
+
+
+def _ridge(norms: Tensor, now: Tensor, weight: float, energies: int) -> tuple[Tensor, Tensor]:
+    """Rows (P, C + P) and targets (P,): coefficients times norms should be zero, E0 is free."""
+    factor = (weight / max(1, len(norms))) ** 0.5 * norms
+    free = norms.new_zeros(len(norms), energies)
+    return torch.cat([free, torch.diag(factor)], dim=1), -factor * now.to(norms)
 
 
 def _composition(potential: Potential, batch: Data) -> Tensor:

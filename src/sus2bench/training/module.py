@@ -16,6 +16,7 @@ from sus2bench.training.distributed import sum_over_ranks
 from sus2bench.training.loss import TERMS, LossSums, PotentialLoss
 from sus2bench.training.metrics import ErrorAccumulator
 from sus2bench.training.parameter_groups import parameter_groups
+from sus2bench.training.regularization import Regularization
 from sus2bench.training.resume import (
     CHECKPOINT_VERSION,
     between_batches,
@@ -36,6 +37,7 @@ class PotentialModule(pl.LightningModule):
     """Training, validation and test of a potential.
 
     Logged: `train/loss` and `train/loss_<term>` as averages over the last `log_every` steps,
+    `train/regularization`, which is no part of the loss, where there is one, and
     `train/learning_rate`; `valid/loss`, `valid/<metric>` and `<test set>/<metric>`, exact over the
     whole set, with the metric names of `ErrorAccumulator`. An optimizer of the whole training set
     (`WholeSetOptimizer`) reports after each step, as `train/<name>`; a training batch is then a
@@ -49,6 +51,7 @@ class PotentialModule(pl.LightningModule):
         schedule: learning rate as a function of progress; constant if not given.
         log_every: steps between two logged training losses.
         solve_every: steps after which the linear readout is solved exactly, again and again.
+        regularization: what is added to the loss of each batch.
 
     Raises:
         ValueError: `log_every` is less than 1.
@@ -63,6 +66,7 @@ class PotentialModule(pl.LightningModule):
         *,
         log_every: int = 50,
         solve_every: int | None = None,
+        regularization: Regularization | None = None,
     ) -> None:
         super().__init__()
         if log_every < 1:
@@ -71,6 +75,7 @@ class PotentialModule(pl.LightningModule):
         self.loss = loss
         self.schedule = schedule or Constant()
         self.log_every, self.solve_every = log_every, solve_every
+        self.regularization = regularization
         self.progress = 0.0
         """Used part of the budget, in [0, 1]; set by the run's control."""
         self.first_step = 0
@@ -122,7 +127,9 @@ class PotentialModule(pl.LightningModule):
         if self._whole_set is not None or self.solve_every is not None:
             trainer: Any = self.trainer
             frames = FrameBlocks(trainer.datamodule.train, self.device)
-            objective = Objective(self.potential, self.loss, frames)
+            objective = Objective(
+                self.potential, self.loss, frames, regularization=self.regularization
+            )
             if self._whole_set is not None:
                 self._whole_set.objective = objective
             if self.solve_every is not None:
@@ -149,6 +156,9 @@ class PotentialModule(pl.LightningModule):
             return None
         loss: Tensor
         loss, sums = self.loss(self(batch), batch)
+        if self.regularization is not None:
+            # In full on each process: their gradients are averaged.
+            loss = loss + self.regularization(self.potential)
         self._window.sums.add_(sums.sums)
         self._window.counts.add_(sums.counts)
         self._unchecked.append((loss.detach(), batch.frame_index))
@@ -220,6 +230,9 @@ class PotentialModule(pl.LightningModule):
         for term, total, count in zip(TERMS, sums.tolist(), counts.tolist(), strict=True):
             if count:
                 values[f"train/loss_{term}"] = total / count
+        if self.regularization is not None:
+            with torch.no_grad():
+                values["train/regularization"] = float(self.regularization(self.potential))
         values["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self._window.sums.zero_()
         self._window.counts.zero_()
@@ -294,10 +307,7 @@ class PotentialModule(pl.LightningModule):
 
     def deployed_payload(self) -> dict[str, Any]:
         """Payload of the potential to use: with averaged weights where they are kept."""
-        payload = self.potential.to_payload()
-        for name, tensor in self.deployed_parameters.items():
-            payload["state_dict"][name] = tensor.detach().clone()
-        return payload
+        return self.potential.to_payload(self.deployed_parameters)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the deployed potential and what a resumed run needs."""
@@ -312,6 +322,7 @@ class PotentialModule(pl.LightningModule):
             "window": [value.clone() for value in self._window],
             "ended": self.ended,
             "phase": self.phase,
+            "isolated_atoms": self.potential.atomic_energies.isolated,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -320,3 +331,6 @@ class PotentialModule(pl.LightningModule):
         self.position = dict(state["position"])
         self.schedule.load_state_dict(state["schedule"])
         self._window = LossSums(*state["window"])
+        # Checkpoints from before energies could be held have no such entry.
+        if state.get("isolated_atoms") is not None:
+            self.potential.atomic_energies.hold(state["isolated_atoms"])

@@ -24,6 +24,9 @@ from sus2bench.training.loss import PotentialLoss
 SPECIES = ("Cu", "Au", "Al")
 MODELS = {
     "l2k1": lambda seed: SUS2(SPECIES, 4.0, channels=1, seed=seed),
+    "l2k1 of elements": lambda seed: SUS2(
+        SPECIES, 4.0, channels=1, seed=seed, parametrization="element_ordered"
+    ),
     "MTP": lambda seed: MTP(SPECIES, 4.0, level=8, min_dist=1.5, seed=seed),
 }
 needs_compiler = pytest.mark.skipif(
@@ -90,7 +93,12 @@ def derivatives(potential, atoms):
 @pytest.mark.parametrize(
     # Rounding of sums of some hundred terms: about 10 and 20 units in the last place.
     ("name", "dtype", "tolerance"),
-    [("l2k1", torch.float64, 1e-13), ("l2k1", torch.float32, 2e-5), ("MTP", torch.float64, 1e-13)],
+    [
+        ("l2k1", torch.float64, 1e-13),
+        ("l2k1", torch.float32, 2e-5),
+        ("l2k1 of elements", torch.float64, 1e-13),
+        ("MTP", torch.float64, 1e-13),
+    ],
 )
 def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, tolerance):
     plain, fast = pair_of(name, dtype)

@@ -28,6 +28,10 @@ MODELS = {
     "l3k2 by rank and channel": lambda: SUS2(
         SPECIES, 5.0, max_rank=3, channels=2, scaling_map="LK", radial_basis_type="RBChebyshev_ss"
     ),
+    "numbers of elements": lambda: SUS2(SPECIES, 5.0, parametrization="element_ordered"),
+    "numbers of elements, symmetric": lambda: SUS2(
+        SPECIES, 5.0, channels=1, scaling_map="L", parametrization="element_symmetric"
+    ),
     "one polynomial": lambda: SUS2(SPECIES, 5.0, channels=1, radial_basis_size=1, scaling_map="L"),
     "MTP of one product": lambda: MTP(SPECIES, 5.0, level=4, radial_basis_size=3),
     "MTP": lambda: MTP(SPECIES, 5.0, level=14, min_dist=1.5),
@@ -98,7 +102,7 @@ def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, to
         torch.testing.assert_close(value, reference, rtol=0, atol=tolerance * max(scale, 1e-30))
 
 
-@pytest.mark.parametrize("name", ["l2k2", "MTP"])
+@pytest.mark.parametrize("name", ["l2k2", "numbers of elements", "MTP"])
 @pytest.mark.parametrize(
     # As above; forces are sums over edges, which makes the largest of them no smaller.
     ("dtype", "tolerance"),

@@ -39,6 +39,7 @@ MODELS = {
     "l3k1 by rank and channel": lambda: SUS2(
         SPECIES, 5.1, max_rank=3, channels=1, scaling_map="LK", radial_basis_type="RBChebyshev_ss"
     ),
+    "l2k1 of elements": lambda: SUS2(SPECIES, 5.1, channels=1, parametrization="element_ordered"),
     "one polynomial": lambda: SUS2(SPECIES, 5.1, channels=1, radial_basis_size=1),
     "one moment": lambda: SUS2(SPECIES, 5.1, basis=ONE_MOMENT, max_rank=0, channels=1),
     "MTP 4": lambda: MTP(SPECIES, 5.1, level=4, radial_basis_size=2),

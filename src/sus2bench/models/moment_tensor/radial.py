@@ -27,7 +27,13 @@ class RadialForm(NamedTuple):
 
 
 class RadialFunctions(nn.Module, ABC):
-    """All radial functions R_mu, differentiable to zero at the cutoff."""
+    """All radial functions R_mu, differentiable to zero at the cutoff.
+
+    Attributes:
+        coefficients: of Chebyshev polynomials T_0 .. T_{R-1}, (..., R).
+    """
+
+    coefficients: nn.Parameter
 
     @abstractmethod
     def forward(self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor) -> Tensor:

@@ -74,6 +74,8 @@ def potential_to_mtp(
 ) -> None:
     """Writes a SUS2 potential so that the authors' programs can read it.
 
+    The file has alpha and r0 of every pair, whatever the parametrization; it is read as `pair`.
+
     Args:
         potential: its model must be SUS2 without ZBL, which the format cannot hold.
         path: the `.mtp` file to write.
@@ -99,6 +101,7 @@ def _to_mtp(potential: Potential, model: SUS2, name: str | None) -> MTPFile:
         values: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
         return values
 
+    alpha, r0 = (numbers(table) for table in radial.pair_scaling())
     species_columns = torch.cat([radial.species_factor[None], radial.unused_species_factors])
     return MTPFile(
         potential_name=name or f"MTP_l{model.max_rank}k{radial.channels}",
@@ -108,13 +111,13 @@ def _to_mtp(potential: Potential, model: SUS2, name: str | None) -> MTPFile:
         species_count=len(model.species),
         potential_tag="",
         radial_basis_type=radial.basis_type,
-        min_dist=model.min_dist,
+        min_dist=radial.min_dist,
         max_dist=model.cutoff,
         radial_basis_size=radial.coefficients.shape[1],
         radial_funcs_count=len(radial.coefficients),
         table=model.table,
         shift_coeffs=numbers(potential.atomic_energies.values),
-        scal_coeffs=np.stack([numbers(radial.alpha), numbers(radial.r0)], axis=1),
+        scal_coeffs=np.stack([alpha, r0], axis=1),
         radial_coeffs=np.concatenate(
             [numbers(radial.coefficients), numbers(species_columns)], axis=1
         ),

@@ -1,18 +1,25 @@
 """SUS2: the site energy of spec sections 2 to 5, E_i - E0 = w[t_i] (1 + sum_q xi[q] B_q(i))."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import torch
 from torch import nn
+from torch_geometric.data import Data
 
 from sus2bench.models.moment_tensor.base import EAGER, MomentTensorModel, parameter_counts
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, plain_table
 from sus2bench.models.moment_tensor.readout import Readout
 from sus2bench.models.sus2.contractions import complete_table, published_table
 from sus2bench.models.sus2.mtp_file import table_from_file
+from sus2bench.models.sus2.pair_distances import element_radii, shortest_distances
 from sus2bench.models.sus2.radial import UniversalRadial
+
+INITIAL_SCALINGS = ("default", "observed")
+
+logger = logging.getLogger(__name__)
 
 
 class SUS2(MomentTensorModel):
@@ -29,7 +36,12 @@ class SUS2(MomentTensorModel):
         radial_basis_size: R, Chebyshev polynomials.
         scaling_map: which radial functions share a pair scaling: `K`, `L` or `LK`.
         radial_basis_type: `RBChebyshev_sss` (tanh), `_sss_lmp` (the same) or `_ss`.
+        parametrization: of the pair scaling alpha and r0: `pair` for numbers of each ordered pair,
+            `element_ordered` or `element_symmetric` for sums of numbers of its two elements, see
+            `pair_scaling.py`.
         min_dist: sets the initial alpha and r0, Å.
+        initial_scaling: `default` for the same alpha and r0 everywhere, or `observed` for a
+            `min_dist` of each pair, by radii from the shortest distances in the training data.
         scaling: s, one factor on every radial function.
         seed: of the random initial c.
         backend: `eager`, `cpp`, `triton` or `compile`, see `MomentTensorModel`.
@@ -51,8 +63,10 @@ class SUS2(MomentTensorModel):
         body_order: int = 5,
         radial_basis_size: int = 8,
         scaling_map: str = "K",
+        parametrization: str = "pair",
         radial_basis_type: str = "RBChebyshev_sss",
         min_dist: float = 1.45,
+        initial_scaling: str = "default",
         scaling: float = 0.1,
         seed: int = 0,
         backend: str = EAGER,
@@ -66,7 +80,11 @@ class SUS2(MomentTensorModel):
                 f"K = {channels} give only {channels * (max_rank + 1)}: set max_rank and channels "
                 "to those of the table"
             )
-        self.min_dist = min_dist
+        if initial_scaling not in INITIAL_SCALINGS:
+            raise ValueError(
+                f"initial_scaling {initial_scaling!r} is none of {', '.join(INITIAL_SCALINGS)}"
+            )
+        self.initial_scaling = initial_scaling
         self.max_rank = max_rank
         self.radial = UniversalRadial(
             len(self.species),
@@ -79,6 +97,7 @@ class SUS2(MomentTensorModel):
             scaling=scaling,
             min_dist=min_dist,
             generator=torch.Generator().manual_seed(seed),
+            parametrization=parametrization,
         )
         self.readout = Readout(len(table.mapping), weighted_species=len(self.species))
 
@@ -97,11 +116,40 @@ class SUS2(MomentTensorModel):
             "channels": self.radial.channels,
             "radial_basis_size": self.radial.coefficients.shape[1],
             "scaling_map": self.radial.scaling_map,
+            "parametrization": self.radial.parametrization,
             "radial_basis_type": self.radial.basis_type,
-            "min_dist": self.min_dist,
+            "min_dist": self.radial.min_dist,
+            "initial_scaling": self.initial_scaling,
             "scaling": self.radial.scaling,
             "backend": self.backend,
         }
+
+    def scale_to_data(self, batches: Iterable[Data]) -> dict[str, Any]:
+        """Sets the initial alpha and r0 if they are to be those of the observed distances.
+
+        Args:
+            batches: the training frames with `edge_vectors`; not read for `default`.
+
+        Returns:
+            Pairs (without order) that never meet, `unseen_pairs`, and how many pairs there are.
+        """
+        if self.initial_scaling == "default":
+            return {}
+        count = len(self.species)
+        shortest = shortest_distances(batches, self.species_index, count, self.cutoff)
+        self.radial.start_from_radii(element_radii(shortest, self.species))
+        unseen = [
+            f"{self.symbols[a]}-{self.symbols[b]}"
+            for a, b in torch.isinf(shortest).triu().nonzero().tolist()
+        ]
+        pairs = count * (count + 1) // 2
+        if unseen:
+            logger.warning(
+                "%d of %d pairs of elements never meet in the training data (%s%s): their initial "
+                "alpha and r0 come from the radii of their elements",
+                *(len(unseen), pairs, ", ".join(unseen[:10]), ", ..." if len(unseen) > 10 else ""),
+            )
+        return {"pairs": pairs, "unseen_pairs": unseen}
 
     def parameter_blocks(self, pairs: set[tuple[int, int]]) -> dict[str, dict[str, int]]:
         """Counts parameters as spec section 7 does, apart from E0.
@@ -112,14 +160,17 @@ class SUS2(MomentTensorModel):
 
         Returns:
             For each block `stored` (numbers in the file), `trainable` (without the columns no
-            program uses) and `effective` (without the scalings of pairs that never meet).
+            program uses) and `effective` (without the scalings of pairs, or elements, that never
+            meet).
         """
-        met = len(self.known_pairs(pairs))
-        scalings, species = self.radial.alpha.shape[:2]
+        met = self.known_pairs(pairs)
+        elements = {element for pair in met for element in pair}
+        species, scalings = len(self.species), self.radial.scalings
+        reached = self.radial.expand.reached(len(met), len(elements))
         functions, size = self.radial.coefficients.shape
         return {
             "pair_scaling": parameter_counts(
-                2 * scalings * species**2, effective=2 * scalings * met
+                2 * self.radial.alpha.numel(), effective=2 * scalings * reached
             ),
             "radial_coefficients": parameter_counts(functions * size),
             "species_factor": parameter_counts(functions * species, species),

@@ -6,6 +6,7 @@ With a, b the types of centre and neighbour (spec section 2; Hu et al., PNAS 202
     R_mu(r) = s beta[a] beta[b] (r - r_c)^2 sum_n c[mu, n] T_n(embed(x))
 
 where embed is tanh for `RBChebyshev_sss` (and its table `_lmp`) and x / sqrt(1 + x^2) for `_ss`.
+`pair_scaling.py` says what is trained of alpha and r0.
 """
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from sus2bench.models.moment_tensor.chebyshev import chebyshev
 from sus2bench.models.moment_tensor.radial import RadialForm, RadialFunctions
 from sus2bench.models.sus2.mtp_file import RADIAL_BASIS_TYPES, SCALING_MAPS
+from sus2bench.models.sus2.pair_scaling import scaling_rule
 
 
 class UniversalRadial(RadialFunctions):
@@ -31,9 +33,15 @@ class UniversalRadial(RadialFunctions):
         scaling: s, one number that multiplies every radial function.
         min_dist: sets the initial alpha and r0 (spec section 6), Å; may be 0 or negative.
         generator: random numbers for the initial c.
+        parametrization: what is trained of alpha and r0, see `pair_scaling.py`.
+
+    Attributes:
+        alpha: what is trained of the slopes, 1/Å; the table itself for `pair`.
+        r0: what is trained of the centres, Å.
 
     Raises:
-        ValueError: an unknown scaling map or basis type, or a basis without polynomials.
+        ValueError: an unknown scaling map, basis type or parametrization, or a basis without
+            polynomials.
     """
 
     unused_species_factors: Tensor
@@ -51,6 +59,7 @@ class UniversalRadial(RadialFunctions):
         scaling: float,
         min_dist: float,
         generator: torch.Generator,
+        parametrization: str = "pair",
     ) -> None:
         super().__init__()
         if scaling_map not in SCALING_MAPS:
@@ -64,16 +73,19 @@ class UniversalRadial(RadialFunctions):
         self.ranks = max_rank + 1
         self.channels = channels
         self.cutoff = cutoff
+        self.min_dist = min_dist
         self.scaling = scaling
         self.scaling_map = scaling_map
         self.basis_type = basis_type
+        self.parametrization = parametrization
+        self.expand = scaling_rule(parametrization)
         functions = channels * self.ranks
-        scalings = {"K": channels, "L": self.ranks, "LK": functions}[scaling_map]
-        pairs = (scalings, species_count, species_count)
+        self.scalings = {"K": channels, "L": self.ranks, "LK": functions}[scaling_map]
         # In float64 until the owner is moved, so that initial values have all their digits.
         precise = torch.float64
-        self.alpha = nn.Parameter(torch.full(pairs, 6.6 / (cutoff - min_dist), dtype=precise))
-        self.r0 = nn.Parameter(torch.full(pairs, (cutoff + min_dist) / 2, dtype=precise))
+        shortest = torch.full((species_count, species_count), min_dist, dtype=precise)
+        self.alpha = nn.Parameter(self._stored(self._slope(shortest)))
+        self.r0 = nn.Parameter(self._stored(self._middle(shortest)))
         self.coefficients = nn.Parameter(
             torch.rand(functions, basis_size, generator=generator, dtype=precise) - 0.5
         )
@@ -83,6 +95,38 @@ class UniversalRadial(RadialFunctions):
         self.register_buffer(
             "unused_species_factors", torch.ones(functions - 1, species_count, dtype=precise)
         )
+
+    def pair_scaling(self) -> tuple[Tensor, Tensor]:
+        """The slopes alpha in 1/Å and the centres r0 in Å of ordered pairs, both (H, C, C)."""
+        return self.expand(self.alpha), self.expand(self.r0)
+
+    @torch.no_grad()
+    def start_from_radii(self, radii: Tensor) -> None:
+        """Sets alpha and r0 as spec section 6 does, with a `min_dist` of its own for each pair.
+
+        That is larger for larger elements, by as much as the sum of their radii exceeds the mean
+        of all such sums, and at most half way from `min_dist` to the cutoff.
+
+        Args:
+            radii: (C,) Å.
+        """
+        sums = radii.unsqueeze(1) + radii
+        shortest = self.min_dist + sums - sums.mean()
+        shortest = shortest.clamp(max=(self.min_dist + self.cutoff) / 2)
+        self.alpha.copy_(self._stored(self._slope(shortest)))
+        self.r0.copy_(self._stored(self._middle(shortest)))
+
+    def _slope(self, shortest: Tensor) -> Tensor:
+        """Alpha (C, C), 1/Å, that makes x go from -1.65 at the shortest distance to 1.65 at r_c."""
+        return 6.6 / (self.cutoff - shortest)
+
+    def _middle(self, shortest: Tensor) -> Tensor:
+        """R0 (C, C), Å, half way between the shortest distance and r_c."""
+        return (self.cutoff + shortest) / 2
+
+    def _stored(self, table: Tensor) -> Tensor:
+        """What is stored of a table (C, C) that is the same in all channels."""
+        return self.expand.stored(table.expand(self.scalings, -1, -1)).clone()
 
     def forward(self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor) -> Tensor:
         """Evaluates every R_mu.
@@ -103,9 +147,9 @@ class UniversalRadial(RadialFunctions):
         pair_factor = torch.outer(self.species_factor, self.species_factor).view(-1)
         inside = (distance - self.cutoff).clamp(max=0)
         envelope = self.scaling * pair_factor.index_select(0, pair) * inside.square()
-        alpha = (0.5 * self.alpha.flatten(1)).index_select(1, pair)
-        r0 = self.r0.flatten(1).index_select(1, pair)
-        x = alpha * (distance - r0)
+        alpha, r0 = (table.flatten(1) for table in self.pair_scaling())
+        slope = (0.5 * alpha).index_select(1, pair)
+        x = slope * (distance - r0.index_select(1, pair))
         embedded = x * torch.rsqrt(1 + x * x) if self.basis_type.endswith("_ss") else x.tanh()
         terms = chebyshev(embedded, envelope, self.coefficients.shape[1])
         polynomials = torch.stack(terms, dim=1)
@@ -201,7 +245,7 @@ class UniversalRadial(RadialFunctions):
             tuple(scaling_of),
             size,
             "rational" if self.basis_type.endswith("_ss") else "tanh",
-            (self.alpha, self.r0, self.coefficients, self.species_factor),
+            (*self.pair_scaling(), self.coefficients, self.species_factor),
             self.scaling,
             0.0,
         )

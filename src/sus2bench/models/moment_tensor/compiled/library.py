@@ -110,7 +110,8 @@ def _key(form: _Form, model: "MomentTensorModel") -> str:
     """Of the form, the sources, the compiler and the processor or accelerator."""
     described = form._replace(device=torch.device(form.device.type))
     digest = hashlib.sha256(repr((described, torch.__version__)).encode())
-    for part in (functions, chebyshev, moments, readout, type(model.radial), _build):
+    radial: list[Any] = [type(part) for part in model.radial.modules()]
+    for part in [functions, chebyshev, moments, readout, *radial, _build]:
         digest.update(Path(inspect.getfile(part)).read_bytes())
     digest.update(native_code(_compiler()))
     if form.device.type == "cuda":
