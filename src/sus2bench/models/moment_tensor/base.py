@@ -199,11 +199,16 @@ class MomentTensorModel(SiteEnergyModel):
     def numbered_parameters(self) -> list[NumberedParameter]:
         """The parameters in the order in which the Jacobian numbers their elements."""
         readout, one = self.readout, self.readout.units.new_ones(())
-        weight = readout.species_weight
+        rest = [] if readout.species_weight is None else [readout.species_weight]
+
+        def own(parameter: nn.Parameter, unit: Tensor, linear: bool) -> NumberedParameter:
+            elements = torch.arange(parameter.numel()).unsqueeze(1)
+            return NumberedParameter(parameter, elements, unit, linear)
+
         return [
-            *(NumberedParameter(p, one, False) for p in self.radial.kernel_form().parameters),
-            *([] if weight is None else [NumberedParameter(weight, one, False)]),
-            NumberedParameter(readout.coefficients, readout.units, True),
+            *(NumberedParameter(*part, one, False) for part in self.radial.trained_parameters()),
+            *(own(weight, one, False) for weight in rest),
+            own(readout.coefficients, readout.units, True),
         ]
 
     def linear_response(self, frame: Data) -> LinearResponse:

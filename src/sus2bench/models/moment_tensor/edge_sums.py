@@ -1,5 +1,6 @@
 """Sums over the edges of one frame that a Jacobian is made of, in plain torch."""
 
+import copy
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
@@ -71,10 +72,11 @@ class TorchEdges:
         pair_types = types[self._centre], types[self._neighbour]
         distance = vectors.norm(dim=1)
         self._unit = vectors / distance.unsqueeze(1)
+        functions = model.radial
+        if model.dtype != torch.float64:
+            functions = copy.deepcopy(functions).to(torch.float64)
         radial, slope = torch.func.jvp(
-            lambda r: model.radial(r, *pair_types).double(),
-            (distance,),
-            (torch.ones_like(distance),),
+            lambda r: functions(r, *pair_types), (distance,), (torch.ones_like(distance),)
         )
         self._by_parameter = model.radial.by_parameters(distance, *pair_types)
         self._monomials, monomial_slopes = _monomials(vectors, model.moments.max_rank)

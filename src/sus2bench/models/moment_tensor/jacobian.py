@@ -36,11 +36,13 @@ class FrameJacobian(NamedTuple):
 
 
 class NumberedParameter(NamedTuple):
-    """A trained parameter, whose elements have the next numbers of a Jacobian."""
+    """What the next numbers of a Jacobian stand for: sums of elements of a trained parameter."""
 
     parameter: nn.Parameter
+    elements: Tensor
+    """(numbers, k): the elements of the parameter, flat, whose sum each number is."""
     unit: Tensor
-    """Change of a numbered element for one of the parameter's, of its shape or a scalar."""
+    """Change of the number for one of its elements, (numbers,) or a scalar."""
     linear: bool
     """Whether energies are linear in it."""
 

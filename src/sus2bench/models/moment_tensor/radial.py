@@ -1,8 +1,9 @@
 """What the radial functions of a moment tensor potential are to the rest of it."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 
 
@@ -71,6 +72,16 @@ class RadialFunctions(nn.Module, ABC):
         Numbers count through the parameters of `kernel_form` one after the other. A parameter may
         stand at several places, whose derivatives add up.
         """
+
+    def trained_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """What each of the kernel form's parameters is made of.
+
+        Returns:
+            For each, what is trained, and (elements, k): the elements of it, flat, whose sum an
+            element of the form's parameter is.
+        """
+        parameters = [cast(nn.Parameter, p) for p in self.kernel_form().parameters]
+        return [(p, torch.arange(p.numel()).unsqueeze(1)) for p in parameters]
 
     @abstractmethod
     def kernel_form(self) -> RadialForm:

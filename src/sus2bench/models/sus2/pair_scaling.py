@@ -29,6 +29,10 @@ class PairScaling(nn.Module, ABC):
         """What is to be stored for a table (H, C, C): its closest approximation by squares."""
 
     @abstractmethod
+    def summands(self, channels: int, elements: int) -> Tensor:
+        """Which stored numbers, flat, the sum of which is an entry: (channels elements^2, k)."""
+
+    @abstractmethod
     def reached(self, pairs: int, elements: int) -> int:
         """Numbers of one channel that act, if so many ordered pairs of so many elements meet."""
 
@@ -43,6 +47,10 @@ class PerPair(PairScaling):
     def stored(self, table: Tensor) -> Tensor:
         """The table itself."""
         return table
+
+    def summands(self, channels: int, elements: int) -> Tensor:
+        """Its own."""
+        return torch.arange(channels * elements**2).unsqueeze(1)
 
     def reached(self, pairs: int, elements: int) -> int:
         """One for each pair."""
@@ -72,6 +80,18 @@ class SumOfElements(PairScaling):
         if self.ordered:
             return torch.cat([centre, neighbour], dim=1)
         return (centre + neighbour) / 2
+
+    def summands(self, channels: int, elements: int) -> Tensor:
+        """That of the centre and that of the neighbour."""
+        numbers = torch.arange(channels * (2 if self.ordered else 1) * elements)
+        centre, neighbour = (
+            numbers.view(channels, 2, elements).unbind(1)
+            if self.ordered
+            else [numbers.view(channels, elements)] * 2
+        )
+        shape = channels, elements, elements
+        both = centre.unsqueeze(2).expand(shape), neighbour.unsqueeze(1).expand(shape)
+        return torch.stack([part.flatten() for part in both], dim=1)
 
     def reached(self, pairs: int, elements: int) -> int:
         """One or two for each element."""

@@ -168,27 +168,24 @@ class UniversalRadial(RadialFunctions):
         every = torch.tensor(form.scaling_of, device=distance.device)
         shift = (distance.unsqueeze(1) - r0)[:, every]
         half = 0.5 * alpha[:, every]
-        # f(x) is the series of a function, g what multiplies it.
-        f, f1, f2 = ((terms_of[:, every] * coefficients).sum(2) for terms_of in (terms, slopes, curvatures))
+        # f(x) is the series of a function, b g what multiplies it, b that of the pair.
+        f, f1, f2 = ((t[:, every] * coefficients).sum(2) for t in (terms, slopes, curvatures))
         g, g1 = self.scaling * beyond.square(), 2 * self.scaling * beyond
-        value = torch.stack(
-            [g * own * other * f1 * 0.5 * shift, -g * own * other * f1 * half, g * other * f, g * own * f],
-            dim=2,
+        b, by_r = own * other, g1 * f + g * f1 * half
+        scalings = [b * g * f1 * 0.5 * shift, -b * g * f1 * half]
+        scaling_slopes = [
+            0.5 * b * (g1 * f1 * shift + g * (f2 * half * shift + f1)),
+            -b * half * (g1 * f1 + g * f2 * half),
+        ]
+        series = (b * g).unsqueeze(2) * terms
+        series_slope = (b * g1).unsqueeze(2) * terms
+        series_slope += (b * g * 0.5 * alpha).unsqueeze(2) * slopes
+        value = torch.stack([*scalings, g * other * f, g * own * f], dim=2)
+        slope = torch.stack([*scaling_slopes, other * by_r, own * by_r], dim=2)
+        return (
+            torch.cat([series[:, every], value], dim=2),
+            torch.cat([series_slope[:, every], slope], dim=2),
         )
-        by_r = g1 * f + g * f1 * half
-        slope = torch.stack(
-            [
-                0.5 * own * other * (g1 * f1 * shift + g * (f2 * half * shift + f1)),
-                -own * other * half * (g1 * f1 + g * f2 * half),
-                other * by_r,
-                own * by_r,
-            ],
-            dim=2,
-        )
-        pair, pair1 = (g * own * other).unsqueeze(2), (g1 * own * other).unsqueeze(2)
-        series = pair * terms
-        series1 = pair1 * terms + pair * slopes * (0.5 * alpha).unsqueeze(2)
-        return torch.cat([series[:, every], value], dim=2), torch.cat([series1[:, every], slope], dim=2)
 
     def _polynomials(
         self, alpha: Tensor, r0: Tensor, distance: Tensor, form: RadialForm
@@ -211,7 +208,7 @@ class UniversalRadial(RadialFunctions):
     def parameter_numbers(self) -> Tensor:
         """See `RadialFunctions`."""
         scaling_of = torch.tensor(self.kernel_form().scaling_of)
-        scalings, species = self.alpha.shape[:2]
+        scalings, species = self.scalings, len(self.species_factor)
         functions, size = self.coefficients.shape
         shape = (species, species, functions, 1)
         pair = torch.arange(species**2).view(species, species, 1, 1)
@@ -231,6 +228,16 @@ class UniversalRadial(RadialFunctions):
     @property
     def _rational(self) -> bool:
         return self.basis_type.endswith("_ss")
+
+    def trained_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
+        """See `RadialFunctions`."""
+        summands = self.expand.summands(self.scalings, len(self.species_factor))
+        rest = self.coefficients, self.species_factor
+        return [
+            (self.alpha, summands),
+            (self.r0, summands),
+            *((parameter, torch.arange(parameter.numel()).unsqueeze(1)) for parameter in rest),
+        ]
 
     def kernel_form(self) -> RadialForm:
         """What kernels have to know of these functions."""

@@ -77,7 +77,14 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
             sums.add(place, rows * weight.sqrt().unsqueeze(1), error * weight.sqrt())
     sums.flush()
     both = sum_over_ranks(torch.cat([sums.matrix, sums.gradient.unsqueeze(0)]))
-    return NormalEquations(both[:-1], both[-1])
+    matrix, gradient = both[:-1], both[-1]
+    if objective.regularization is not None:
+        jacobian, residuals = objective.regularization_jacobian()
+        if readout:
+            jacobian = jacobian * columns.used
+        matrix += 2 * jacobian.t() @ jacobian
+        gradient = gradient + 2 * jacobian.t() @ residuals
+    return NormalEquations(matrix, gradient)
 
 
 class _Columns:
@@ -93,13 +100,28 @@ class _Columns:
             begins[id(parameter)] = first
             first += size
         places, units = [], []
-        for parameter, unit, is_linear in model.numbered_parameters():
-            place = torch.arange(parameter.numel(), device=potential.device)
+        numbered = model.numbered_parameters()
+        most = max(number.elements.shape[1] for number in numbered)
+        for parameter, elements, unit, is_linear in numbered:
             begin = begins.get(id(parameter)) if is_linear or not linear else None
-            places.append(torch.full_like(place, -1) if begin is None else begin + place)
-            units.append(unit.expand(parameter.shape).reshape(-1).to(place.device, torch.float64))
-        self._place, self._unit = torch.cat(places), torch.cat(units)
+            place = torch.full((len(elements), most), -1)
+            if begin is not None:
+                place[:, : elements.shape[1]] = begin + elements
+            places.append(place)
+            units.append(unit.to(torch.float64).expand(len(elements)))
+        self._place = torch.cat(places).to(potential.device)
+        self._unit = torch.cat(units)
         self._energies = begins.get(id(potential.atomic_energies.values))
+        self._kinds = potential.atomic_energies.values.numel()
+
+    @property
+    def used(self) -> Tensor:
+        """Which parameters of the objective have columns: (P,), 0 or 1."""
+        used = torch.zeros(self.count, dtype=torch.float64, device=self._place.device)
+        used[self._place[self._place >= 0]] = 1
+        if self._energies is not None:
+            used[self._energies : self._energies + self._kinds] = 1
+        return used
 
     def rows(self, batch: Batch, number: int, found: FrameJacobian) -> tuple[Tensor, Tensor]:
         """The parameters that a frame depends on, and its rows: of energy per atom, forces, stress.
@@ -114,8 +136,14 @@ class _Columns:
             parts.append(found.virial.flatten(0, 1) / torch.where(volume > 0, volume, 1.0))
         place = self._place[found.columns]
         kept = place >= 0
-        rows = torch.cat(parts)[:, kept] * (self._unit[found.columns][kept] * self.scale)
-        place = place[kept]
+        rows = torch.cat(parts) * (self._unit[found.columns] * self.scale)
+        number, _ = torch.nonzero(kept, as_tuple=True)
+        place, which = torch.unique(place[kept], return_inverse=True)
+        if len(place) == len(which):
+            rows = rows[:, number[torch.argsort(which)]]
+        else:  # several numbers are sums of the same elements
+            sums = rows.new_zeros(len(rows), len(place))
+            rows = sums.index_add(1, which, rows[:, number])
         if self._energies is not None:
             kinds, counts = torch.unique(
                 self.types(batch.atomic_numbers[begin:end]), return_counts=True

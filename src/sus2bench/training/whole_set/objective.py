@@ -10,6 +10,7 @@ from torch_geometric.data import Batch
 from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import sum_over_ranks
 from sus2bench.training.loss import TERMS, PotentialLoss, label_masks
+from sus2bench.training.regularization import Regularization
 
 
 class Objective:
@@ -23,7 +24,7 @@ class Objective:
         potential: whose parameters are the variables; evaluated in training mode.
         loss: of its predictions.
         batches: begins a pass over the (process' part of the) frames, on the potential's device.
-        regularization: added to the loss, a differentiable function of the potential; scalar.
+        regularization: added to the loss.
 
     Raises:
         ValueError: the potential has no parameter that is trained.
@@ -35,7 +36,7 @@ class Objective:
         loss: PotentialLoss,
         batches: Callable[[], Iterable[Batch]],
         *,
-        regularization: Callable[[Potential], Tensor] | None = None,
+        regularization: Regularization | None = None,
     ) -> None:
         self.potential, self.loss, self.batches = potential, loss, batches
         self.regularization = regularization
@@ -125,6 +126,16 @@ class Objective:
         rows = [torch.cat([term.flatten(1) for term in frame], dim=1) for frame in frames]
         return [(weights, errors) for weights, errors in rows]
 
+    def regularization_jacobian(self) -> tuple[Tensor, Tensor]:
+        """Derivatives (K, P) of the residuals (K,) whose squares are added to the loss."""
+        if self.regularization is None:
+            empty = self.get().new_zeros(0)
+            return empty.view(0, sum(self.sizes)), empty
+        with _training_mode(self.potential), torch.enable_grad():
+            residuals = self.regularization.residuals(self.potential)
+            rows = [self._gradient(residual, again=True) for residual in residuals.unbind()]
+        return torch.stack(rows), residuals.detach()
+
     def _sums(self, batch: Batch) -> Tensor:
         """Sums of d(error) by term (3,) of a batch."""
         needs = {"forces": self.loss.needs_forces, "stress": self.loss.needs_stress}
@@ -140,12 +151,18 @@ class Objective:
             return self.counts.new_zeros(())
         return self.regularization(self.potential)
 
-    def _gradient(self, value: Tensor) -> Tensor:
+    def _gradient(self, value: Tensor, *, again: bool = False) -> Tensor:
         """Of a scalar by all parameters (P,), zero where it does not depend on them."""
         if not value.requires_grad:
             return torch.zeros_like(self.get())
         return _flat(
-            torch.autograd.grad(value, self.parameters, allow_unused=True, materialize_grads=True)
+            torch.autograd.grad(
+                value,
+                self.parameters,
+                allow_unused=True,
+                materialize_grads=True,
+                retain_graph=again,
+            )
         )
 
 
