@@ -306,6 +306,27 @@ def test_given_atomic_energies_are_those_of_isolated_atoms_after_the_solve(folde
         assert float(lone.energy) == pytest.approx(energy, abs=1e-9)
 
 
+def test_energies_of_isolated_atoms_hold_through_a_regularized_run(folder):
+    isolated = {"Al": -0.25, "Cu": -0.5}
+    frames = read(folder / "alloys.extxyz", ":")
+    for symbol, energy in isolated.items():
+        for copy in range(6):
+            atoms = Atoms(symbol, cell=3 * [20.0 + copy], pbc=True)
+            forces = np.zeros((1, 3))
+            atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+            frames.append(atoms)
+    write(folder / "alloys.extxyz", frames)
+    options = ("potential.atomic_energies=isolated_atoms", "regularization.smoothness=1e-3")
+    record = run.train(configuration("train", "held", *SUS2, *STEPS, *options))
+    counts = record["parameters"]["blocks"]["atomic_energies"]
+    assert (counts["stored"], counts["trainable"]) == (2, 0)
+    potential = load_potential(folder / "runs/held/checkpoints/best.ckpt")
+    for symbol, energy in isolated.items():
+        lone = potential(build_frame(Atoms(symbol), potential.cutoff), stress=False)
+        # Sums of a few numbers in float64.
+        assert float(lone.energy) == pytest.approx(energy, abs=1e-12)
+
+
 def test_composition_of_given_atomic_energies_keeps_them(folder):
     energies = "potential.atomic_energies={Al: -1.75, Cu: -2.5}"
     record = run.train(configuration("train", "given", "model=composition", *STEPS, energies))

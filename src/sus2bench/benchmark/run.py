@@ -149,6 +149,9 @@ def _new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
     species = list(datamodule.species)
     model = instantiate(cfg.model, species=species, _convert_="all")
     potential = Potential(model, zbl=_repulsion(cfg, species)).to(_dtype(cfg))
+    # Energies of isolated atoms will be held, which the count of parameters is to know.
+    held = cfg.potential.atomic_energies == "isolated_atoms"
+    potential.atomic_energies.values.requires_grad_(not held)
     if potential.cutoff > datamodule.cutoff:
         raise ValueError(
             f"the repulsion reaches {potential.cutoff:.2f} Å, farther than model.cutoff="
