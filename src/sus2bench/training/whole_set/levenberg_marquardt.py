@@ -111,7 +111,7 @@ def damped_step(equations: NormalEquations, damping: float) -> Tensor:
     diagonal = equations.matrix.diagonal()
     scale = diagonal.clamp(min=SMALLEST_DIAGONAL * float(diagonal.max())).rsqrt()
     matrix = equations.matrix * scale * scale.unsqueeze(1)
-    matrix.diagonal().fill_(1 + damping)
+    matrix.diagonal().add_(damping)
     factor, failed = torch.linalg.cholesky_ex(matrix)
     while bool(failed):  # rounding has left it indefinite
         matrix.diagonal().add_(1e-12)
