@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from torch.utils.data import DataLoader
+from torch_geometric.data import Batch
 
-from sus2bench.atoms.frame import build_frame, collate
+from sus2bench.atoms.frame import build_frame
 from sus2bench.atoms.reading import LabelKeys, LabelledAtoms, Units, read_labelled
 from sus2bench.atoms.writing import write_extxyz
 from sus2bench.data.cache import load_dataset
 from sus2bench.data.dataset import FrameDataset, build_store
 from sus2bench.data.graphs import Structure, build_graph, build_graphs
+from sus2bench.data.loader import FrameLoader
+from sus2bench.data.samplers import FrameBatchSampler
 
 
 def same(one, other):
@@ -58,13 +60,22 @@ def test_subsets_number_their_own_frames_and_join_their_values(dataset):
         subset.values("velocities")
 
 
-def test_worker_processes_give_the_same_batches(dataset):
-    batches = [
-        list(DataLoader(dataset, batch_size=7, collate_fn=collate, num_workers=workers))
-        for workers in (0, 1)
-    ]
-    for one, other in zip(*batches, strict=True):
-        assert all(same(one[key], value) for key, value in other)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_loader_gives_the_batches_that_single_frames_make(dataset, workers):
+    subset = dataset.subset([5, 0, 17, 3, 20, 11, 8], "some")
+    sampler = FrameBatchSampler(subset.num_atoms, subset.num_edges, batch_size=3)
+    loader = FrameLoader(subset, sampler, workers)
+    batches, order = list(loader), sampler.global_batches(0)
+    assert len(batches) == len(order) == len(loader) == 3
+    for actual, indices in zip(batches, order, strict=True):
+        expected = Batch.from_data_list([subset[index] for index in indices])
+        assert type(actual) is type(expected)
+        assert sorted(actual.keys()) == sorted(expected.keys())
+        for key, value in expected:
+            assert actual[key].dtype == value.dtype
+            assert same(actual[key], value), key
+        for index, frame in zip(indices, actual.to_data_list(), strict=True):
+            assert all(same(frame[key], value) for key, value in subset[index])
 
 
 def test_the_second_time_nothing_is_read(data_file, tmp_path, caplog):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ase
@@ -170,25 +170,41 @@ def collate(frames: Sequence[Data]) -> Batch:
     """
     if len(frames) == 0:
         raise ValueError("a batch needs at least one frame")
-    batch = Batch(_base_cls=type(frames[0]))
-    device = frames[0].pos.device
-    sizes = torch.tensor([len(frame.pos) for frame in frames])
+    fields = {key: [frame[key] for frame in frames] for key, _ in frames[0]}
+    return join(fields, type(frames[0]))
+
+
+def join(fields: Mapping[str, Sequence[Tensor]], kind: type[Data]) -> Batch:
+    """Joins frames into one batch, see `collate`.
+
+    Args:
+        fields: of each field the tensors of all frames, in their order; ``edge_index`` and
+            ``shift`` may be of smaller integers than in a frame.
+        kind: class of the frames.
+    """
+    batch = Batch(_base_cls=kind)
+    device = fields["pos"][0].device
+    sizes = torch.tensor([len(positions) for positions in fields["pos"]])
     pointer = _offsets(sizes)
-    starts = pointer[:-1].tolist()
+    no_increment = torch.zeros(len(sizes), dtype=torch.int64)
     slices: dict[str, Tensor] = {}
     increments: dict[str, Tensor] = {}
-    no_increment = torch.zeros(len(frames), dtype=torch.int64)
-    for key, _ in frames[0]:
-        values = [frame[key] for frame in frames]
+    # Fields of the same sizes share the positions of their ends.
+    offsets: dict[tuple[int, ...], Tensor] = {}
+    for key, values in fields.items():
         dimension = 1 if key == "edge_index" else 0
-        if key == "edge_index":
-            values = [value + start for value, start in zip(values, starts, strict=True)]
-        batch[key] = torch.cat(values, dim=dimension)
-        slices[key] = _offsets(torch.tensor([value.shape[dimension] for value in values]))
-        increments[key] = pointer[:-1] if key == "edge_index" else no_increment
-    batch.batch = torch.repeat_interleave(torch.arange(len(frames)), sizes).to(device)
+        lengths = tuple(value.shape[dimension] for value in values)
+        if lengths not in offsets:
+            offsets[lengths] = _offsets(torch.tensor(lengths))
+        slices[key], increments[key] = offsets[lengths], no_increment
+        batch[key] = torch.cat(list(values), dim=dimension)
+    edges = slices["edge_index"].diff()
+    starts = torch.repeat_interleave(pointer[:-1], edges).to(device)
+    batch.edge_index, batch.shift = batch.edge_index.long() + starts, batch.shift.int()
+    increments["edge_index"] = pointer[:-1]
+    batch.batch = torch.repeat_interleave(torch.arange(len(sizes)), sizes).to(device)
     batch.ptr = pointer.to(device)
-    batch._num_graphs = len(frames)
+    batch._num_graphs = len(sizes)
     batch._slice_dict = slices
     batch._inc_dict = increments
     return batch

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
-from torch_geometric.data import Batch
 
-from sus2bench.atoms.frame import Frame, collate
 from sus2bench.atoms.reading import LabelKeys, Units
 from sus2bench.data.cache import default_cache_folder, load_dataset
 from sus2bench.data.catalogue import Source, locate
 from sus2bench.data.census import census, format_census
 from sus2bench.data.dataset import FrameDataset
+from sus2bench.data.loader import FrameLoader
 from sus2bench.data.samplers import FrameBatchSampler
 from sus2bench.data.splits import random_subset, split_by_fraction, split_hash
 
 log = logging.getLogger(__name__)
-
-
-class FrameLoader(DataLoader[Frame]):
-    """A loader that asks its sampler for the order only when the first batch is taken.
-
-    Lightning makes the iterator before it says which epoch begins; worker processes would have
-    been given the batches of another epoch by then.
-    """
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        yield from super().__iter__()
 
 
 class FrameDataModule(LightningDataModule):
@@ -236,15 +223,7 @@ class FrameDataModule(LightningDataModule):
         return self._loader(dataset, sampler)
 
     def _loader(self, dataset: FrameDataset, sampler: FrameBatchSampler) -> FrameLoader:
-        return FrameLoader(
-            dataset,
-            batch_sampler=sampler,
-            collate_fn=collate,
-            num_workers=self.num_workers,
-            persistent_workers=False,
-            # Its own generator: each pass would draw a seed from the global one.
-            generator=torch.Generator(),
-        )
+        return FrameLoader(dataset, sampler, self.num_workers)
 
     def _ranks(self) -> tuple[int, int]:
         """Rank and number of processes, of the trainer or of the process group."""

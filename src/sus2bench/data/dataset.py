@@ -11,8 +11,9 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor
 from torch.utils.data import Dataset
+from torch_geometric.data import Batch
 
-from sus2bench.atoms.frame import Frame
+from sus2bench.atoms.frame import Frame, join
 from sus2bench.atoms.reading import LabelledAtoms
 from sus2bench.data.graphs import Structure, build_graphs
 
@@ -50,24 +51,35 @@ class FrameDataset(Dataset[Frame]):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Frame:
+        fields = self._fields(index)
+        fields |= {"edge_index": fields["edge_index"].long(), "shift": fields["shift"].int()}
+        return Frame(**fields)
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The frames at these positions as `collate` joins them, without a `Frame` for each."""
+        cut = [self._fields(index) for index in indices]
+        return join({key: [fields[key] for fields in cut] for key in cut[0]}, Frame)
+
+    def _fields(self, index: int) -> dict[str, Tensor]:
+        """The fields of a frame, cut out; ``edge_index`` and ``shift`` in small integers."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.name} has {len(self)} frames, there is no frame {index}")
         store, place = self.store, self._index[index]
         atoms = slice(self._atom_start[place], self._atom_start[place + 1])
         edges = slice(self._edge_start[place], self._edge_start[place + 1])
         frame = slice(place, place + 1)
-        return Frame(
-            pos=store["pos"][atoms],
-            atomic_numbers=store["atomic_numbers"][atoms],
-            cell=store["cell"][frame],
-            pbc=store["pbc"][frame],
-            edge_index=store["edge_index"][:, edges].long(),
-            shift=store["shift"][edges].int(),
-            energy=store["energy"][frame],
-            forces=store["forces"][atoms],
-            stress=store["stress"][frame],
-            frame_index=torch.tensor([index % len(self)]),
-        )
+        return {
+            "pos": store["pos"][atoms],
+            "atomic_numbers": store["atomic_numbers"][atoms],
+            "cell": store["cell"][frame],
+            "pbc": store["pbc"][frame],
+            "edge_index": store["edge_index"][:, edges],
+            "shift": store["shift"][edges],
+            "energy": store["energy"][frame],
+            "forces": store["forces"][atoms],
+            "stress": store["stress"][frame],
+            "frame_index": torch.tensor([index % len(self)]),
+        }
 
     def subset(self, indices: Sequence[int] | npt.NDArray[np.int64], name: str) -> FrameDataset:
         """The frames at these positions, in this order, on the same tensors."""

@@ -11,8 +11,17 @@ import psutil
 import pytest
 import torch
 from ase.build import bulk
+from backends import (
+    SPECIES,
+    TOLERANCES,
+    all_derivatives,
+    assert_mixed_precision,
+    crystal,
+    equal,
+    frame_of,
+)
 
-from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.atoms.frame import build_frame, collate
 from sus2bench.models.moment_tensor import compiled
 from sus2bench.models.moment_tensor.compiled import library, operator
 from sus2bench.models.mtp import MTP
@@ -21,7 +30,6 @@ from sus2bench.models.sus2 import SUS2
 from sus2bench.testing import perturb
 from sus2bench.training.loss import PotentialLoss
 
-SPECIES = ("Cu", "Au", "Al")
 MODELS = {
     "l2k1": lambda seed: SUS2(SPECIES, 4.0, channels=1, seed=seed),
     "l2k1 of elements": lambda seed: SUS2(
@@ -40,14 +48,6 @@ def pair_of(name="l2k1", dtype=torch.float64, seed=0):
     fast = copy.deepcopy(plain)
     fast.model.backend = "compile"
     return plain, fast
-
-
-def crystal(seed=0, repeat=2):
-    generator = np.random.default_rng(seed)
-    atoms = bulk("Cu", cubic=True, a=4.0) * (repeat, repeat, repeat)
-    atoms.positions += generator.normal(scale=0.1, size=atoms.positions.shape)
-    atoms.symbols = generator.choice(SPECIES, len(atoms))
-    return atoms
 
 
 def frames_of_all_sizes():
@@ -70,44 +70,30 @@ def nothing_compiles(monkeypatch):
     monkeypatch.setattr(library, "_build", fail)
 
 
-def derivatives(potential, atoms):
-    """Energies, gradient, and a random combination of them differentiated by everything."""
-    # With edges beyond the cutoff, too.
-    frame = build_frame(atoms, 4.5)
-    vectors = edge_vectors(frame).to(potential.dtype).requires_grad_()
-    frame.edge_vectors = vectors
-    if potential.model.backend == "compile":
-        site, gradient = compiled.energies_and_gradient(potential.model, frame)
-    else:
-        site = potential.model(frame)
-        (gradient,) = torch.autograd.grad(site.sum(), vectors, create_graph=True)
-    generator = torch.Generator().manual_seed(3)
-    a = torch.randn(site.shape, generator=generator, dtype=torch.float64)
-    v = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
-    total = (a * site).sum() + (v.to(gradient.dtype) * gradient).sum()
-    return [site, gradient, *torch.autograd.grad(total, [*potential.model.parameters(), vectors])]
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("l2k1", torch.float64),
+        ("l2k1", torch.float32),
+        ("l2k1 of elements", torch.float64),
+        ("MTP", torch.float64),
+    ],
+)
+def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype):
+    plain, fast = pair_of(name, dtype)
+    frame = frame_of(crystal(), dtype, cutoff=4.5)
+    expected, actual = all_derivatives(plain, frame), all_derivatives(fast, frame)
+    assert fast.model.backend == "compile"
+    for value, reference in zip(actual, expected, strict=True):
+        equal(value, reference, TOLERANCES[dtype])
 
 
 @needs_compiler
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    # Rounding of sums of some hundred terms: about 10 and 20 units in the last place.
-    ("name", "dtype", "tolerance"),
-    [
-        ("l2k1", torch.float64, 1e-13),
-        ("l2k1", torch.float32, 2e-5),
-        ("l2k1 of elements", torch.float64, 1e-13),
-        ("MTP", torch.float64, 1e-13),
-    ],
-)
-def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, tolerance):
-    plain, fast = pair_of(name, dtype)
-    expected, actual = derivatives(plain, crystal()), derivatives(fast, crystal())
-    assert fast.model.backend == "compile"
-    for value, reference in zip(actual, expected, strict=True):
-        assert value.dtype == reference.dtype
-        scale = float(reference.detach().abs().max())
-        torch.testing.assert_close(value, reference, rtol=0, atol=tolerance * max(scale, 1e-30))
+def test_in_float32_products_and_sums_of_energies_are_of_float64():
+    assert_mixed_precision("compile")
 
 
 @needs_compiler
@@ -151,8 +137,7 @@ def test_loss_gradient_of_a_potential_equals_that_of_plain_torch():
         loss.backward()
         gradients.append([p.grad for p in potential.parameters() if p.requires_grad])
     for expected, actual in zip(*gradients, strict=True):
-        scale = float(expected.abs().max())
-        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12 * scale)
+        equal(actual, expected, 1e-12)
 
 
 @needs_compiler

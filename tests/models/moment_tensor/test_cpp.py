@@ -7,9 +7,18 @@ import sys
 import numpy as np
 import pytest
 import torch
-from ase.build import bulk, molecule
+from ase.build import molecule
+from backends import (
+    SPECIES,
+    TOLERANCES,
+    all_derivatives,
+    assert_mixed_precision,
+    crystal,
+    equal,
+    frame_of,
+)
 
-from sus2bench.atoms.frame import build_frame, collate, edge_vectors
+from sus2bench.atoms.frame import build_frame, collate
 from sus2bench.models.moment_tensor import cpp
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, evaluate
 from sus2bench.models.moment_tensor.cpp.library import library
@@ -22,7 +31,6 @@ from sus2bench.models.sus2.contractions import published_table
 from sus2bench.testing import perturb
 from sus2bench.training.loss import PotentialLoss
 
-SPECIES = ("Cu", "Au", "Al")
 MODELS = {
     "l2k2": lambda: SUS2(SPECIES, 5.0, channels=2),
     "l3k2 by rank and channel": lambda: SUS2(
@@ -52,62 +60,24 @@ def perturbed(name, dtype=torch.float64, backend="eager"):
     return potential
 
 
-def crystal(seed=0, repeat=2):
-    generator = np.random.default_rng(seed)
-    atoms = bulk("Cu", cubic=True, a=4.0) * (repeat, repeat, repeat)
-    atoms.positions += generator.normal(scale=0.1, size=atoms.positions.shape)
-    atoms.symbols = generator.choice(SPECIES, len(atoms))
-    return atoms
-
-
-def frame_of(atoms, dtype=torch.float64, cutoff=5.5):
-    """With edges beyond the models' cutoff, too."""
-    frame = build_frame(atoms, cutoff)
-    frame.edge_vectors = edge_vectors(frame).to(dtype)
-    return frame
-
-
-def derivatives(potential, frame):
-    """Energies, gradient, and a random combination of them differentiated by everything."""
-    vectors = frame.edge_vectors.detach().clone().requires_grad_()
-    frame.edge_vectors = vectors
-    if potential.model.backend == "cpp":
-        site, gradient = cpp.energies_and_gradient(potential.model, frame)
-    else:
-        site = potential.model(frame)
-        (gradient,) = torch.autograd.grad(site.sum(), vectors, create_graph=True)
-    generator = torch.Generator().manual_seed(3)
-    a = torch.randn(site.shape, generator=generator, dtype=torch.float64)
-    v = torch.randn(gradient.shape, generator=generator, dtype=torch.float64)
-    parameters = list(potential.model.parameters())
-    total = (a * site).sum() + (v.to(gradient.dtype) * gradient).sum()
-    # With one polynomial, a constant, the scalings of pairs have no effect.
-    slopes = torch.autograd.grad(total, [*parameters, vectors], materialize_grads=True)
-    return [site, gradient, *slopes]
-
-
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(
-    # Rounding of sums of some hundred terms: about 10 and 20 units in the last place.
-    ("dtype", "tolerance"),
-    [(torch.float64, 1e-13), (torch.float32, 2e-5)],
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES.items())
 def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, tolerance):
     frame = frame_of(crystal(), dtype)
-    expected = derivatives(perturbed(name, dtype), frame)
-    actual = derivatives(perturbed(name, dtype, "cpp"), frame)
+    expected = all_derivatives(perturbed(name, dtype), frame)
+    actual = all_derivatives(perturbed(name, dtype, "cpp"), frame)
     for value, reference in zip(actual, expected, strict=True):
-        assert value.dtype == reference.dtype
-        scale = float(reference.detach().abs().max())
-        torch.testing.assert_close(value, reference, rtol=0, atol=tolerance * max(scale, 1e-30))
+        equal(value, reference, tolerance)
+
+
+@pytest.mark.parametrize("backend", ["eager", "cpp"])
+def test_in_float32_products_and_sums_of_energies_are_of_float64(backend):
+    assert_mixed_precision(backend)
 
 
 @pytest.mark.parametrize("name", ["l2k2", "numbers of elements", "MTP"])
-@pytest.mark.parametrize(
-    # As above; forces are sums over edges, which makes the largest of them no smaller.
-    ("dtype", "tolerance"),
-    [(torch.float64, 1e-13), (torch.float32, 2e-5)],
-)
+# Forces are sums over edges, which makes the largest of them no smaller.
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES.items())
 def test_derivatives_of_energies_forces_and_virials_equal_those_of_plain_torch(
     name, dtype, tolerance
 ):
@@ -124,9 +94,7 @@ def test_derivatives_of_energies_forces_and_virials_equal_those_of_plain_torch(
         slopes = torch.autograd.grad(total, list(model.parameters()))
         results.append([*found, *slopes])
     for reference, value in zip(*results, strict=True):
-        assert value.dtype == reference.dtype
-        scale = float(reference.detach().abs().max())
-        torch.testing.assert_close(value, reference, rtol=0, atol=tolerance * scale)
+        equal(value, reference, tolerance)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -170,10 +138,10 @@ def test_number_of_threads_changes_rounding_at_most_and_repeats_are_equal():
     potential = perturbed("l2k2", backend="cpp")
     frame = frame_of(crystal(repeat=3))
     threads = torch.get_num_threads()
-    single = derivatives(potential, frame)
+    single = all_derivatives(potential, frame)
     try:
         torch.set_num_threads(2)
-        double, again = derivatives(potential, frame), derivatives(potential, frame)
+        double, again = all_derivatives(potential, frame), all_derivatives(potential, frame)
     finally:
         torch.set_num_threads(threads)
     for one, two, three in zip(single, double, again, strict=True):
@@ -200,9 +168,7 @@ def test_loss_gradient_of_a_potential_equals_that_of_plain_torch():
         loss.backward()
         gradients.append([p.grad for p in potential.parameters() if p.requires_grad])
     for expected, actual in zip(*gradients, strict=True):
-        torch.testing.assert_close(
-            actual, expected, rtol=0, atol=1e-12 * float(expected.abs().max())
-        )
+        equal(actual, expected, 1e-12)
 
 
 @pytest.mark.parametrize("table", [published_table(2, 2), published_table(3, 1), level_table(12)])

@@ -9,7 +9,8 @@ import struct
 import numpy as np
 import pytest
 import torch
-from ase.build import bulk, molecule
+from ase.build import molecule
+from backends import SPECIES, TOLERANCES, all_derivatives, assert_mixed_precision, crystal, equal
 
 from sus2bench.atoms.frame import build_frame, collate, edge_vectors
 from sus2bench.models.moment_tensor import triton
@@ -28,7 +29,6 @@ computing = pytest.mark.skipif(
 )
 compiling = pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
 
-SPECIES = ("Cu", "Au", "Al")
 TINY = {"basis": "complete", "max_rank": 1, "channels": 1, "body_order": 3, "radial_basis_size": 3}
 ONE_MOMENT = {"basic": [[0, 0, 0, 0]], "times": [], "mapping": [0], "moment_count": 1}
 # The cutoff is no number of float32, in which Triton keeps some constants.
@@ -54,12 +54,9 @@ def potential_of(name, dtype=torch.float64, backend="eager"):
     return potential
 
 
-def crystal(seed=0, repeat=1, **labels):
-    """A frame with edges beyond the models' cutoff, too."""
-    generator = np.random.default_rng(seed)
-    atoms = bulk("Cu", cubic=True, a=4.0) * (repeat, 1, 1)
-    atoms.positions += generator.normal(scale=0.1, size=atoms.positions.shape)
-    atoms.symbols = generator.choice(SPECIES, len(atoms))
+def crystal_frame(seed=0, repeat=1, **labels):
+    """A crystal with edges beyond the models' cutoff, too."""
+    atoms = crystal(seed, (repeat, 1, 1))
     if labels:
         labels["forces"] = np.ones((len(atoms), 3))
     return build_frame(atoms, 5.5, **labels)
@@ -72,44 +69,14 @@ def lone_atoms(count):
     return build_frame(atoms, 5.5)
 
 
-def equal(actual, expected, tolerance):
-    assert actual.dtype == expected.dtype
-    scale = float(expected.detach().abs().max()) if expected.numel() else 0.0
-    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance * max(scale, 1e-30))
-
-
-# Rounding of sums of some hundred terms, about ten and twenty units in the last place; in float32
-# on a GPU Triton's exponential and division are a few units off as well.
-DTYPES = pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 2e-5)]
-)
-
-
-def all_derivatives(potential, frame):
-    """Energies, gradient, and a random combination of them differentiated by everything."""
-    vectors = frame.edge_vectors.detach().clone().requires_grad_()
-    frame.edge_vectors = vectors
-    if potential.model.backend == "triton":
-        site, gradient = triton.energies_and_gradient(potential.model, frame)
-    else:
-        site = potential.model(frame)
-        (gradient,) = torch.autograd.grad(site.sum(), vectors, create_graph=True)
-    generator = torch.Generator().manual_seed(3)
-    a = torch.randn(site.shape, generator=generator, dtype=torch.float64).to(site)
-    v = torch.randn(gradient.shape, generator=generator, dtype=torch.float64).to(gradient)
-    total = (a * site).sum() + (v * gradient).sum()
-    # With one polynomial, a constant, the scalings of pairs have no effect.
-    slopes = torch.autograd.grad(
-        total, [*potential.model.parameters(), vectors], materialize_grads=True
-    )
-    return [site, gradient, *slopes]
+DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES.items())
 
 
 @computing
 @pytest.mark.parametrize("name", MODELS)
 @DTYPES
 def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, tolerance):
-    frame = crystal().to(DEVICE)
+    frame = crystal_frame().to(DEVICE)
     frame.edge_vectors = edge_vectors(frame).to(dtype)
     expected = all_derivatives(potential_of(name, dtype), frame)
     actual = all_derivatives(potential_of(name, dtype, "triton"), frame)
@@ -121,7 +88,9 @@ def test_energies_and_all_derivatives_equal_those_of_plain_torch(name, dtype, to
 @pytest.mark.parametrize("name", ["l2k1", "MTP 8"])
 @DTYPES
 def test_predictions_for_a_batch_equal_those_of_plain_torch(name, dtype, tolerance):
-    batch = collate([crystal(0), lone_atoms(1), crystal(1, repeat=2), lone_atoms(2)]).to(DEVICE)
+    batch = collate(
+        [crystal_frame(0), lone_atoms(1), crystal_frame(1, repeat=2), lone_atoms(2)]
+    ).to(DEVICE)
     plain, kernels = potential_of(name, dtype), potential_of(name, dtype, "triton")
     expected = plain(batch)
     for value, reference in zip(kernels(batch), expected, strict=True):
@@ -131,6 +100,11 @@ def test_predictions_for_a_batch_equal_those_of_plain_torch(name, dtype, toleran
     alone = kernels(batch, forces=False, stress=False)
     equal(alone.energy, expected.energy, tolerance)
     assert kernels.model.backend == "triton"
+
+
+@computing
+def test_in_float32_products_and_sums_of_energies_are_of_float64():
+    assert_mixed_precision("triton", DEVICE)
 
 
 @computing
@@ -147,7 +121,7 @@ def test_frames_without_edges_have_energies_and_no_forces(count):
 
 @computing
 def test_blocks_of_any_size_give_the_same(monkeypatch):
-    frame, potential = crystal(repeat=3).to(DEVICE), potential_of("l2k1", backend="triton")
+    frame, potential = crystal_frame(repeat=3).to(DEVICE), potential_of("l2k1", backend="triton")
     expected = potential(frame)
     for blocks in (operator.Blocks(4, 16, 32), operator.Blocks(8, 64, 64)):
         monkeypatch.setattr(operator, "INTERPRETED", blocks)
@@ -161,7 +135,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
 @computing
 def test_loss_gradient_of_a_potential_equals_that_of_plain_torch():
     labels = {"energy": 1.0, "stress": np.full((3, 3), 0.1)}
-    frames = collate([crystal(0, **labels), crystal(1, **labels)]).to(DEVICE)
+    frames = collate([crystal_frame(0, **labels), crystal_frame(1, **labels)]).to(DEVICE)
     gradients = []
     for backend in ("eager", "triton"):
         potential = potential_of("l2k2", backend=backend).train()
@@ -174,7 +148,7 @@ def test_loss_gradient_of_a_potential_equals_that_of_plain_torch():
 
 @computing
 def test_parameters_that_are_frozen_get_no_gradient():
-    frame, potential = crystal().to(DEVICE), potential_of("l2k1", backend="triton").train()
+    frame, potential = crystal_frame().to(DEVICE), potential_of("l2k1", backend="triton").train()
     potential.model.radial.requires_grad_(False)
     potential(frame).forces.square().sum().backward()
     assert potential.model.radial.alpha.grad is None
@@ -199,7 +173,7 @@ def test_on_a_gpu_the_fastest_form_for_inference_is_the_kernel():
 
 @compiling
 def test_on_a_cpu_it_computes_as_eager():
-    frame, potential = crystal(), perturb(Potential(MODELS["l2k1"]())).eval()
+    frame, potential = crystal_frame(), perturb(Potential(MODELS["l2k1"]())).eval()
     expected = potential(frame)
     potential.model.backend = "triton"
     assert torch.equal(potential(frame).forces, expected.forces)

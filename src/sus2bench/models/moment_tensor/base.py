@@ -26,6 +26,7 @@ from sus2bench.models.moment_tensor.linear_response import linear_response
 from sus2bench.models.moment_tensor.moments import Moments, pad_neighbours
 from sus2bench.models.moment_tensor.radial import RadialFunctions
 from sus2bench.models.moment_tensor.readout import Readout
+from sus2bench.models.moment_tensor.site_energies import site_energies
 
 logger = logging.getLogger(__name__)
 
@@ -95,10 +96,9 @@ class MomentTensorModel(SiteEnergyModel):
         if kernel is not None:
             return kernel.energies_and_gradient(self, frame)[0]
         types = self.types(frame.atomic_numbers)
-        basic = self.basic_moments(frame.edge_vectors, frame.edge_index, types)
-        rows = self.moments.products(basic.to(torch.float64))
-        site: Tensor = self.readout(rows, self.moments.scalar_rows, types)
-        return site
+        around = pad_neighbours(frame.edge_vectors, frame.edge_index, types, self.cutoff)
+        parts = self.radial, self.moments, self.readout
+        return site_energies(*parts, around.vectors, types, around.neighbour_types)
 
     def energies(self, frame: Data, *, differentiable: bool) -> Tensor:
         """See `SiteEnergyModel`."""
@@ -162,13 +162,6 @@ class MomentTensorModel(SiteEnergyModel):
             with torch.no_grad():
                 kernel.prepare(fast)
         return fast, fast.backend
-
-    def basic_moments(self, vectors: Tensor, edge_index: Tensor, types: Tensor) -> Tensor:
-        """Basic moments (basic, N) of atoms with the given types (N,) and edges (E, 3)."""
-        around = pad_neighbours(vectors, edge_index, types, self.cutoff)
-        distance = around.vectors.square().sum(-1).sqrt()
-        radial = self.radial(distance, around.centre_types, around.neighbour_types)
-        return self.moments.basic(radial, around.vectors / distance.unsqueeze(-1))
 
     def curvatures(self, basic: Tensor, types: Tensor, *, second: bool) -> Curvatures:
         """Derivatives by the basic moments (N, basic), of first and if wanted `second` order."""

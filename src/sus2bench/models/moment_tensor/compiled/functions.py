@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from sus2bench.models.moment_tensor.site_energies import site_energies
+
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
 
@@ -34,13 +36,8 @@ class PureFunctions(nn.Module):
 
     def forward(self, vectors: Tensor, centre_types: Tensor, neighbour_types: Tensor) -> Tensor:
         """Site energies (N,) eV."""
-        distance = vectors.square().sum(-1).sqrt()
-        centres = centre_types.unsqueeze(1).expand_as(neighbour_types)
-        radial = self.radial(distance, centres, neighbour_types)
-        basic = self.moments.basic(radial, vectors / distance.unsqueeze(-1))
-        rows = self.moments.products(basic.to(torch.float64))
-        site: Tensor = self.readout(rows, self.moments.scalar_rows, centre_types)
-        return site
+        parts = self.radial, self.moments, self.readout
+        return site_energies(*parts, vectors, centre_types, neighbour_types)
 
     def energies(
         self,

@@ -8,7 +8,6 @@ import hashlib
 import inspect
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,10 +19,10 @@ from torch import Tensor
 from sus2bench.atoms.files import write_atomically
 from sus2bench.data.cache import default_cache_folder
 from sus2bench.models.inductor import inductor_apart
-from sus2bench.models.moment_tensor import chebyshev, moments, readout
+from sus2bench.models.moment_tensor import chebyshev, moments, readout, site_energies
 from sus2bench.models.moment_tensor.backend import BackendMissingError
 from sus2bench.models.moment_tensor.compiled import functions
-from sus2bench.models.moment_tensor.cpp.library import native_code
+from sus2bench.models.moment_tensor.compiler import compiler_for, native_code
 
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
@@ -48,7 +47,7 @@ class _Form(NamedTuple):
     header: str
     """The form of the model, as the C++ backend has it."""
     constants: tuple[float, ...]
-    shapes: tuple[torch.Size, ...]
+    species: int
     dtype: torch.dtype
     device: torch.device
 
@@ -64,15 +63,11 @@ def compiled(model: "MomentTensorModel", what: str) -> Compiled:
         what: `energies` or `adjoint`, of `PureFunctions`.
 
     Raises:
-        CompilationError: it cannot be compiled here.
+        CompilerMissingError, CompilationError: it cannot be compiled here.
     """
     form = _form(model, what)
     if form not in _loaded:
-        if shutil.which(_compiler()) is None:
-            raise CompilationError(
-                f"the backend 'compile' needs a C++ compiler, and there is no {_compiler()!r}: "
-                f"install g++ or clang++ (or name one in the variable CXX), or {_REMEDY}"
-            )
+        _compiler()
         path = default_cache_folder() / "compiled" / f"{_key(form, model)}.pt2"
         try:
             if not path.is_file():
@@ -90,20 +85,18 @@ def compiled(model: "MomentTensorModel", what: str) -> Compiled:
 
 def _form(model: "MomentTensorModel", what: str) -> _Form:
     radial = model.radial.kernel_form()
-    inputs = functions.PureFunctions(model).inputs().values()
-    device = model.readout.coefficients.device
     return _Form(
         what,
         model.kernel_header,
         (model.cutoff, radial.scaling, radial.min_dist),
-        tuple(tensor.shape for tensor in inputs),
+        len(model.species),
         model.dtype,
-        device,
+        model.readout.coefficients.device,
     )
 
 
 def _compiler() -> str:
-    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    return compiler_for("compile", "clang++" if sys.platform == "darwin" else "g++")
 
 
 def _key(form: _Form, model: "MomentTensorModel") -> str:
@@ -111,7 +104,7 @@ def _key(form: _Form, model: "MomentTensorModel") -> str:
     described = form._replace(device=torch.device(form.device.type))
     digest = hashlib.sha256(repr((described, torch.__version__)).encode())
     radial: list[Any] = [type(part) for part in model.radial.modules()]
-    for part in [functions, chebyshev, moments, readout, *radial, _build]:
+    for part in [functions, site_energies, chebyshev, moments, readout, *radial, _build]:
         digest.update(Path(inspect.getfile(part)).read_bytes())
     digest.update(native_code(_compiler()))
     if form.device.type == "cuda":

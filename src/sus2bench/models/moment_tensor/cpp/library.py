@@ -4,7 +4,6 @@ import ctypes
 import functools
 import hashlib
 import logging
-import os
 import platform
 import shutil
 import subprocess
@@ -15,17 +14,16 @@ import torch
 
 from sus2bench.atoms.files import write_atomically
 from sus2bench.data.cache import default_cache_folder
-from sus2bench.models.moment_tensor.backend import BackendMissingError
+from sus2bench.models.moment_tensor.compiler import (
+    OWN_PROCESSOR,
+    CompilerMissingError,
+    compiler_for,
+    native_code,
+)
 
 logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).parent
-
-_OWN_PROCESSOR = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
-
-
-class CompilerMissingError(BackendMissingError):
-    """There is no C++ compiler that can make a kernel."""
 
 
 class Problem(ctypes.Structure):
@@ -99,12 +97,7 @@ def library(form: str) -> Library:
         CompilerMissingError: there is none, or it cannot compile the kernels; says which, and what
             to do.
     """
-    compiler = os.environ.get("CXX", "c++")
-    if shutil.which(compiler) is None:
-        raise CompilerMissingError(
-            f"the backend 'cpp' needs a C++ compiler, and there is no {compiler!r}: install g++ or "
-            "clang++ (or name one in the variable CXX), or choose backend=eager"
-        )
+    compiler = compiler_for("cpp", "c++")
     if shutil.which("ninja") is None and not _ninja_here():
         raise CompilerMissingError(
             "the backend 'cpp' is built by ninja, which is not installed: pip install ninja, or "
@@ -128,7 +121,7 @@ def _ninja_here() -> bool:
 def _flags() -> list[str]:
     """No -ffast-math: it would change the rounding of the whole process when linked."""
     parallel = [] if platform.system() == "Darwin" else ["-fopenmp"]
-    return ["-O3", _OWN_PROCESSOR, "-std=c++20", "-fno-math-errno", "-fno-trapping-math", *parallel]
+    return ["-O3", OWN_PROCESSOR, "-std=c++20", "-fno-math-errno", "-fno-trapping-math", *parallel]
 
 
 def _key(form: str, compiler: str, flags: list[str]) -> str:
@@ -139,15 +132,6 @@ def _key(form: str, compiler: str, flags: list[str]) -> str:
     digest.update(native_code(compiler))
     digest.update(" ".join([*flags, torch.__version__]).encode())
     return digest.hexdigest()[:32]
-
-
-def native_code(compiler: str) -> bytes:
-    """What tells code of a compiler for this processor from that for others."""
-    described = b""
-    for command in (["--version"], [_OWN_PROCESSOR, "-E", "-dM", "-x", "c++", os.devnull]):
-        result = subprocess.run([compiler, *command], capture_output=True)
-        described += result.stdout + result.stderr
-    return described
 
 
 def _build(form: str, flags: list[str], path: Path) -> None:

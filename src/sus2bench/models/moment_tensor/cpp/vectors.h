@@ -44,45 +44,51 @@ inline double sum(Vector<T> v) {
     return total;
 }
 
+// Calls f with 0, 1, .. N - 1 as compile-time constants.
+template <int N, typename F>
+inline __attribute__((always_inline)) void unrolled(F&& f) {
+    [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
+        (f(std::integral_constant<int, i>{}), ...);
+    }(std::make_integer_sequence<int, N>{});
+}
+
+template <typename T>
+struct ExponentialOf;
+template <>
+struct ExponentialOf<double> {
+    static constexpr double ROUND = 0x1.8p52;
+    static constexpr double LN2 = 0x1.62e42fefa0000p-1, REST = 0x1.cf79abc9e3b3ap-40;
+    static constexpr int MANTISSA = 52, DEGREE = 13;
+};
+template <>
+struct ExponentialOf<float> {
+    static constexpr float ROUND = 0x1.8p23f;
+    static constexpr float LN2 = 0x1.62e400p-1f, REST = 0x1.7f7d1cp-20f;
+    static constexpr int MANTISSA = 23, DEGREE = 7;
+};
+
+constexpr double inverse_factorial(int n) {
+    double factorial = 1;
+    for (int i = 2; i <= n; ++i) factorial *= i;
+    return 1 / factorial;
+}
+
 // e^y for |y| <= 40 (float: 20): 2^k e^f with k the nearest integer to y / ln 2. Adding 1.5 times
 // 2^52 (float: 2^23) rounds to that integer and leaves it in the lowest bits. The Taylor series is
 // cut where |f| <= ln(2) / 2 makes the next term less than the rounding.
-inline Vector<double> exponential(Vector<double> y) {
-    typedef VectorOf<double>::integer Integer;
-    const double magic = 0x1.8p52;
-    const Vector<double> rounded = y * 0x1.71547652b82fep+0 + magic;
-    const Vector<double> k = rounded - magic;
-    const Vector<double> f = (y - k * 0x1.62e42fefa0000p-1) - k * 0x1.cf79abc9e3b3ap-40;
-    Vector<double> p = f * (1 / 6227020800.) + 1 / 479001600.;
-    p = p * f + 1 / 39916800.;
-    p = p * f + 1 / 3628800.;
-    p = p * f + 1 / 362880.;
-    p = p * f + 1 / 40320.;
-    p = p * f + 1 / 5040.;
-    p = p * f + 1 / 720.;
-    p = p * f + 1 / 120.;
-    p = p * f + 1 / 24.;
-    p = p * f + 1 / 6.;
-    p = p * f + 0.5;
-    p = p * f + 1;
-    p = p * f + 1;
-    return (Vector<double>)((Integer)p + ((Integer)rounded << 52));
-}
-
-inline Vector<float> exponential(Vector<float> y) {
-    typedef VectorOf<float>::integer Integer;
-    const float magic = 0x1.8p23f;
-    const Vector<float> rounded = y * 0x1.715476p+0f + magic;
-    const Vector<float> k = rounded - magic;
-    const Vector<float> f = (y - k * 0x1.62e400p-1f) - k * 0x1.7f7d1cp-20f;
-    Vector<float> p = f * (1 / 5040.f) + 1 / 720.f;
-    p = p * f + 1 / 120.f;
-    p = p * f + 1 / 24.f;
-    p = p * f + 1 / 6.f;
-    p = p * f + 0.5f;
-    p = p * f + 1;
-    p = p * f + 1;
-    return (Vector<float>)((Integer)p + ((Integer)rounded << 23));
+template <typename T>
+inline __attribute__((always_inline)) Vector<T> exponential(Vector<T> y) {
+    typedef ExponentialOf<T> Of;
+    typedef typename VectorOf<T>::integer Integer;
+    const Vector<T> rounded = y * T(0x1.71547652b82fep+0) + Of::ROUND;
+    const Vector<T> k = rounded - Of::ROUND;
+    const Vector<T> f = (y - k * Of::LN2) - k * Of::REST;
+    Vector<T> p = Vector<T>{} + T(inverse_factorial(Of::DEGREE));
+    unrolled<Of::DEGREE>([&](auto i) {
+        constexpr T coefficient = inverse_factorial(Of::DEGREE - 1 - i);
+        p = p * f + coefficient;
+    });
+    return (Vector<T>)((Integer)p + ((Integer)rounded << Of::MANTISSA));
 }
 
 template <typename T>
@@ -97,7 +103,7 @@ inline Embedded<T> tanh_of(Vector<T> x) {
     const Vector<T> zero = {};
     x = x > largest ? zero + largest : x;
     x = x < -largest ? zero - largest : x;
-    const Vector<T> t = 1 - 2 / (exponential(x + x) + 1);
+    const Vector<T> t = 1 - 2 / (exponential<T>(x + x) + 1);
     const Vector<T> slope = 1 - t * t;
     return {t, slope, -2 * t * slope};
 }
@@ -127,11 +133,3 @@ class Aligned {
    private:
     V* data_;
 };
-
-// Calls f with 0, 1, .. N - 1 as compile-time constants.
-template <int N, typename F>
-inline __attribute__((always_inline)) void unrolled(F&& f) {
-    [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
-        (f(std::integral_constant<int, i>{}), ...);
-    }(std::make_integer_sequence<int, N>{});
-}
