@@ -1,6 +1,6 @@
 """Derivatives of site energies and scalars by the basic moments of an atom, up to second order.
 
-    d E_i / dM_a = w_i sum_q xi_q dB_q / dM_a,   d2 E_i / dM_a dM_b = w_i sum_q xi_q d2 B_q / dM_a dM_b
+d E_i / dM_a = w_i sum_q xi_q dB_q / dM_a,   d2 E_i / dM_a dM_b = w_i sum_q xi_q d2 B_q / dM_a dM_b
 """
 
 from typing import TYPE_CHECKING, NamedTuple

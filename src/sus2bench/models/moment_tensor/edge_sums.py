@@ -124,7 +124,10 @@ class TorchEdges:
         )
 
     def _moments_by_parameter(self, around: Tensor) -> Tensor:
-        by_parameter, monomials = _rows(self._by_parameter[0], around), _rows(self._monomials, around)
+        by_parameter, monomials = (
+            _rows(self._by_parameter[0], around),
+            _rows(self._monomials, around),
+        )
         sums = torch.einsum("rnms,rnk->rmks", by_parameter, monomials)
         sums = sums.unflatten(0, (self._atoms, self._kinds))
         return sums[:, :, self._function, self._monomial].transpose(1, 2)

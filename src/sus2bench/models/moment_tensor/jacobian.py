@@ -1,13 +1,14 @@
-"""Jacobian of energy, forces and virial by all parameters of a moment tensor model, frame by frame.
+"""Jacobian of energy, forces and virial by all parameters of a moment tensor model, by frames.
 
-With M the basic moments of atom i, g = dE_i/dM, H = d2E_i/dM dM and phi_m(r) what an edge adds to M_m,
+With M the basic moments of atom i, g = dE_i/dM, H = d2E_i/dM dM and phi_m(r) what an edge adds to
+M_m,
 
     dE_i/dtheta = sum_m g_m dM_m/dtheta
     d/dtheta dE_i/dr_e = sum_m K_m dphi_m/dr_e + sum_m g_m d2 phi_m / dr_e dtheta,   K = H dM/dtheta
 
 for the parameters theta of the radial functions, and K = w dB_q/dM for xi_q, K = g / w for w. The
-first sum over all atoms is one product of matrices, so that a Jacobian of all forces costs little more
-than a few gradients. Only parameters that a frame depends on have columns.
+first sum over all atoms is one product of matrices, so that a Jacobian of all forces costs little
+more than a few gradients. Only parameters that a frame depends on have columns.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+
 from sus2bench.models.moment_tensor.edge_sums import DirectSums
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
 """Levenberg-Marquardt: damped Gauss-Newton steps on the loss of the whole training set.
 
-With gradient g and Gauss-Newton matrix A (`normal_equations.py`), D = diag(A), a step solves
+With gradient g and Gauss-Newton matrix A (`normal_equations.py`) a step solves
 
-    (A + damping D) step = -g
+    (A + damping D) step = -g,   D = diag(A), but at least a small part of its largest element,
 
 and the damping follows the ratio of the loss's decrease to the one that the quadratic model of the
-loss predicts (Marquardt, SIAM J. Appl. Math. 11, 431, 1963; Nielsen, IMM-REP-1999-05). A costs
-as much as many losses, so that several dampings are tried with one A, and the best is taken.
+loss predicts (Marquardt, SIAM J. Appl. Math. 11, 431, 1963; Nielsen, IMM-REP-1999-05). The linear
+readout is solved for exactly in each trial, as in variable projection (Golub & Pereyra, SIAM J.
+Numer. Anal. 10, 413, 1973): it follows the other parameters through curved valleys of the loss,
+and much longer steps succeed.
 """
 
 import math
@@ -22,9 +24,9 @@ from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
 LARGEST_DAMPING = 1e12
 SMALLEST_DAMPING = 1e-12
-# Of the diagonal, so that parameters of hardly any effect do not wander: those below this part of
-# the largest are damped as if they had it.
-SMALLEST_DIAGONAL = 1e-14
+# Of the largest element of D: parameters that the data hardly determine would otherwise run away
+# along the valleys of the loss, where the quadratic model soon fails.
+SMALLEST_DIAGONAL = 1e-3
 FACTOR = 4.0
 # Ratios of decreases, below and above which the damping is changed.
 POOR, GOOD = 0.25, 0.75
@@ -34,11 +36,12 @@ PATIENCE = 10
 
 
 class LevenbergMarquardt(WholeSetOptimizer):
-    """One step is one matrix A and the best of some dampings.
+    """One step is one matrix A, and dampings from the last one upwards until the loss falls.
 
     Args:
         params: all trained parameters, as of any optimizer.
-        damping: at the start, relative to the diagonal of A.
+        damping: at the start, relative to D.
+        solve_readout: whether xi and E0 are solved for in each trial, up to a damping of 1e-10.
         tolerance: relative decrease of the loss that counts as progress; ten iterations with less
             of it, or no damping that lowers the loss, mean that it has converged.
 
@@ -47,7 +50,12 @@ class LevenbergMarquardt(WholeSetOptimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], damping: float = 1e-3, *, solve_readout: bool = True, tolerance: float = 1e-7
+        self,
+        params: Iterable[Any],
+        damping: float = 1e-3,
+        *,
+        solve_readout: bool = True,
+        tolerance: float = 1e-7,
     ) -> None:
         super().__init__(params)
         if not SMALLEST_DAMPING <= damping <= LARGEST_DAMPING:
@@ -126,7 +134,7 @@ def _model_change(equations: NormalEquations, step: Tensor) -> float:
 
 
 def _solve_readout(objective: Objective) -> None:
-    """Puts w, xi and E0 to their optimum for the radial functions there are, up to the damping."""
+    """Puts xi and E0 to their optimum for all other parameters there are, up to the damping."""
     equations = normal_equations(objective, readout=True)
     if bool(torch.isfinite(equations.matrix).all()):
         objective.set(objective.get() + damped_step(equations, READOUT_DAMPING))

@@ -19,7 +19,6 @@ from torch_geometric.data import Batch, Data
 from sus2bench.models.derivatives import with_edge_vectors
 from sus2bench.models.moment_tensor.jacobian import FrameJacobian, NumberedParameter
 from sus2bench.training.distributed import sum_over_ranks
-from sus2bench.training.loss import TERMS
 from sus2bench.training.whole_set.objective import Objective
 
 _LARGEST_KEPT = 2**26
