@@ -78,6 +78,10 @@ class PotentialModule(pl.LightningModule):
         self.regularization = regularization
         self.progress = 0.0
         """Used part of the budget, in [0, 1]; set by the run's control."""
+        self.elapsed = 0.0
+        """Time used so far by the budget's clock, s; set by the run's control."""
+        self.first_second = 0.0
+        """Time that earlier phases of the same run have used, s, for the log."""
         self.first_step = 0
         """Steps of earlier phases of the same run, for the log."""
         self.phase: dict[str, Any] = {}

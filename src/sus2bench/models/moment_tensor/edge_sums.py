@@ -130,7 +130,8 @@ class TorchEdges:
         )
         sums = torch.einsum("rnms,rnk->rmks", by_parameter, monomials)
         sums = sums.unflatten(0, (self._atoms, self._kinds))
-        return sums[:, :, self._function, self._monomial].transpose(1, 2)
+        of_basic: Tensor = sums[:, :, self._function, self._monomial].transpose(1, 2)
+        return of_basic
 
     def _pulls(self) -> Tensor:
         atoms, slope = self._atoms, self._slope
@@ -156,10 +157,11 @@ class TorchEdges:
 
     def _direct(self, rows: Tensor, factor: Tensor) -> Tensor:
         """Sums over rows of edges: (N, axes, kind, F, S)."""
-        value, slope = self._by_parameter
-        left = _rows(torch.stack([slope, value], dim=1), rows).flatten(1, 2)
+        left = torch.stack([self._by_parameter[1], self._by_parameter[0]], dim=1)
+        left = _rows(left, rows).flatten(1, 2)
         sums = torch.einsum("rnms,rnam->rams", left, _rows(factor, rows).flatten(1, 2))
-        return sums.unflatten(0, (self._atoms, self._kinds)).transpose(1, 2)
+        by_atom: Tensor = sums.unflatten(0, (self._atoms, self._kinds)).transpose(1, 2)
+        return by_atom
 
 
 def _monomials(vectors: Tensor, max_rank: int) -> tuple[Tensor, Tensor]:

@@ -126,7 +126,8 @@ def _columns(model: "MomentTensorModel", kinds: Tensor) -> tuple[Tensor, Tensor]
         (P,), and (kinds, kinds, mu, S) for the kind of centre and neighbour.
     """
     index = model.radial.parameter_numbers[kinds][:, kinds]
-    return torch.unique(index, return_inverse=True)
+    numbers, places = torch.unique(index, return_inverse=True)
+    return numbers, places
 
 
 def _readout_columns(model: "MomentTensorModel", kinds: Tensor) -> Tensor:

@@ -49,7 +49,6 @@ class RadialFunctions(nn.Module, ABC):
             (mu, ...).
         """
 
-    @abstractmethod
     def by_parameters(
         self, distance: Tensor, centre_type: Tensor, neighbour_type: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -62,16 +61,20 @@ class RadialFunctions(nn.Module, ABC):
 
         Returns:
             Two of (E, mu, S), float64: the derivatives, and their derivatives by the distance.
+
+        Raises:
+            NotImplementedError: these functions have no parameters that are trained.
         """
+        raise NotImplementedError(f"{type(self).__name__} has no parameters that are trained")
 
     @property
-    @abstractmethod
     def parameter_numbers(self) -> Tensor:
         """Which parameters these are: (C, C, mu, S), by the types of centre and neighbour.
 
         Numbers count through the parameters of `kernel_form` one after the other. A parameter may
         stand at several places, whose derivatives add up.
         """
+        raise NotImplementedError(f"{type(self).__name__} has no parameters that are trained")
 
     def trained_parameters(self) -> list[tuple[nn.Parameter, Tensor]]:
         """What each of the kernel form's parameters is made of.

@@ -73,7 +73,8 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
         ):
             place, rows = columns.rows(batch, number, found)
             weight, error = errors[number]
-            sums.add(place, rows * weight.sqrt().unsqueeze(1), error * weight.sqrt())
+            root = weight.sqrt()
+            sums.add(place, rows * root.unsqueeze(1), error * root)
     sums.flush()
     both = sum_over_ranks(torch.cat([sums.matrix, sums.gradient.unsqueeze(0)]))
     matrix, gradient = both[:-1], both[-1]
@@ -136,13 +137,13 @@ class _Columns:
         place = self._place[found.columns]
         kept = place >= 0
         rows = torch.cat(parts) * (self._unit[found.columns] * self.scale)
-        number, _ = torch.nonzero(kept, as_tuple=True)
+        column, _ = torch.nonzero(kept, as_tuple=True)
         place, which = torch.unique(place[kept], return_inverse=True)
         if len(place) == len(which):
-            rows = rows[:, number[torch.argsort(which)]]
+            rows = rows[:, column[torch.argsort(which)]]
         else:  # several numbers are sums of the same elements
             sums = rows.new_zeros(len(rows), len(place))
-            rows = sums.index_add(1, which, rows[:, number])
+            rows = sums.index_add(1, which, rows[:, column])
         if self._energies is not None:
             kinds, counts = torch.unique(
                 self.types(batch.atomic_numbers[begin:end]), return_counts=True
