@@ -360,3 +360,23 @@ def test_untrained_model_is_timed_beside_a_file_on_frames_of_data(folder):
     assert "training_gradient_us_per_atom" not in new
     assert list(stored["model"]["initialisation"]["untrained"]) == ["new"]
     assert "scan" not in stored
+
+
+def test_a_polished_run_leaves_a_record_of_its_phases(folder):
+    steps = ("trainer=cpu", "budget.max_time=null", "budget.max_steps=12", "speed=false")
+    training = ("training=polish", "dtype=float64", "threads=1")
+    record = run.train(configuration("train", "polished", *SUS2, *steps, *training))
+    stored = records.load_record(folder / "runs/polished/record.json")
+    assert [phase["name"] for phase in stored["phases"]] == ["batches", "polish", "linear"]
+    assert [phase["steps"] for phase in stored["phases"]] == [3, 8, 1]
+    assert stored["timings"]["steps"] == sum(phase["steps"] for phase in stored["phases"])
+    losses = [phase["best_valid_loss_after"] for phase in stored["phases"]]
+    assert losses == sorted(losses, reverse=True)
+    assert record["metrics"]["valid"]["forces_rmse_meV_A"] > 0
+
+
+def test_another_optimizer_and_fewer_phases_by_overrides(folder):
+    chosen = ("optimizer@training.phases.polish=variable_projection", "~training.phases.linear")
+    training = ("training=polish", "dtype=float64")
+    record = run.train(configuration("train", "projected", *SUS2, *STEPS, *training, *chosen))
+    assert [phase["steps"] for phase in record["phases"]] == [1, 5]

@@ -10,10 +10,18 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from standin import make_potential
 
+from sus2bench.training.optional import optional_optimizer
 from sus2bench.training.parameter_groups import parameter_groups
+from sus2bench.training.phases import Phase
+from sus2bench.training.schedules import Schedule
 
 CONF = Path(__file__).parents[2] / "conf"
-NEEDS = {"tensorboard": "tensorboard", "wandb": "wandb"}
+NEEDS = {
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "schedule_free": "schedulefree",
+    "soap": "pytorch_optimizer",
+}
 
 
 def files(group):
@@ -39,6 +47,8 @@ def test_regularizations(name):
 
 @pytest.mark.parametrize("name", files("optimizer"))
 def test_optimizers_and_schedules(name):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     cfg = compose("optimizer", name)
     groups = parameter_groups(make_potential(torch.float32))
     optimizer = instantiate(cfg.algorithm, _convert_="all")(groups)
@@ -47,6 +57,22 @@ def test_optimizers_and_schedules(name):
     schedule = instantiate(cfg.schedule, _convert_="all")
     assert schedule.factor(0.0) == (0.0 if cfg.schedule.warmup else 1.0)
     assert schedule.factor(cfg.schedule.warmup) == pytest.approx(1.0)
+
+
+def test_an_optimizer_of_a_package_that_is_not_there_says_what_to_install():
+    with pytest.raises(ImportError, match=r"sus2bench\[optimizers\]"):
+        optional_optimizer([], target="no_such_package.Optimizer")
+
+
+@pytest.mark.parametrize("name", files("training"))
+def test_phases_of_training(name):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("train", [f"training={name}"])
+    phases = {key: instantiate(part, _convert_="all") for key, part in cfg.training.phases.items()}
+    assert all(isinstance(phase, Phase) for phase in phases.values())
+    assert all(isinstance(phase.schedule, Schedule) for phase in phases.values())
+    groups = parameter_groups(make_potential(torch.float64))
+    assert all(isinstance(p.algorithm(groups), torch.optim.Optimizer) for p in phases.values())
 
 
 @pytest.mark.parametrize("name", files("callbacks"))

@@ -162,7 +162,7 @@ def test_other_phases_than_those_of_the_checkpoint_are_refused(tmp_path):
 def test_a_phase_without_budget_is_left_out(tmp_path, caplog):
     phases = make_phases()
     phases["late"] = Phase(phases["again"].algorithm, part=1e-9)
-    phases["batches"] = Phase(phases["batches"].algorithm, part=1e9)
+    phases["batches"] = Phase(phases["batches"].algorithm, part=1e12)
     _, result = train(tmp_path, phases=phases, steps=6)
     assert [report["name"] for report in result.phases] == ["batches"]
     assert "no budget is left for the phase 'polish'" in caplog.text

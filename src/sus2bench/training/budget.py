@@ -99,7 +99,7 @@ class Budget:
         """
         limits = [] if max_steps is None else [max_steps]
         if self.max_steps is not None:
-            limits.append(round(part * (self.max_steps - steps)))
+            limits.append(int(part * (self.max_steps - steps) + 1e-9))  # 1e-9: parts are rounded
         time = None if self.max_time is None else part * (self.max_time - elapsed)
         if min(limits, default=1) < 1 or (time is not None and time <= 0):
             return None

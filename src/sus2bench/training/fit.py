@@ -19,6 +19,7 @@ from sus2bench.training.checkpoints import BEST, LAST, AtomicCheckpointIO, Check
 from sus2bench.training.control import RunControl, TrainingInterruptedError
 from sus2bench.training.csv_logger import CSVLogger
 from sus2bench.training.module import PotentialModule
+from sus2bench.training.own_average import OwnAverage, averages_itself
 from sus2bench.training.resume import read_checkpoint
 from sus2bench.training.whole_set.data import WholeSetData
 from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
@@ -90,7 +91,10 @@ def fit(
     folder = Path(folder)
     callbacks, loggers = list(callbacks), list(loggers)
     adapted: dict[str, Any] = {}
-    if isinstance(module.configure_optimizers(), WholeSetOptimizer):
+    optimizer = module.configure_optimizers()
+    if averages_itself(optimizer):
+        callbacks = [c for c in callbacks if not isinstance(c, WeightAverage)] + [OwnAverage()]
+    if isinstance(optimizer, WholeSetOptimizer):
         # Its gradients are exact and its steps tested: neither averages nor clipping.
         datamodule, adapted = WholeSetData(datamodule), {"gradient_clip_val": None}
         callbacks = [c for c in callbacks if not isinstance(c, WeightAverage)]

@@ -7,6 +7,7 @@ has to learn that otherwise.
 """
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
@@ -114,7 +115,7 @@ class LBFGS(WholeSetOptimizer):
         here = self._here
         if here is None or not torch.equal(objective.get(), here.parameters):
             here = self._begin(problem, objective)
-        if not bool(here.gradient.any()):
+        if not (math.isfinite(here.loss) and bool(here.gradient.any())):
             self.converged = True
             return self._report(here, 0)
         new, evaluations = self._search(problem, objective, here)
@@ -173,7 +174,7 @@ class LBFGS(WholeSetOptimizer):
             at = next((known for known in seen if torch.equal(known.point, point)), None)
             if at is None:
                 at = self._evaluate(problem, objective, point)
-                finite = torch.isfinite(at.gradient).all() and abs(at.loss) < float("inf")
+                finite = math.isfinite(at.loss) and bool(torch.isfinite(at.gradient).all())
                 if not finite:  # a wall, from which the search turns back
                     at = at._replace(loss=10 * abs(here.loss), gradient=-here.gradient)
                 seen.append(at)

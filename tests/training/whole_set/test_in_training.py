@@ -1,0 +1,100 @@
+"""Optimizers of the whole set within the one module: what is logged, when it ends."""
+
+import csv
+from functools import partial
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from known_optimum import displaced, make_labelled, make_truth
+from standin import DataModule, make_potential
+
+from sus2bench.atoms.frame import collate
+from sus2bench.training.averaging import WeightAverage
+from sus2bench.training.budget import Budget
+from sus2bench.training.checkpoints import Checkpoints
+from sus2bench.training.csv_logger import CSVLogger
+from sus2bench.training.fit import fit
+from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.module import PotentialModule
+from sus2bench.training.whole_set.lbfgs import LBFGS
+from sus2bench.training.whole_set.linear_solve import LinearSolve
+
+
+def train(folder, potential, data, optimizer=LBFGS, *, steps=5, resume=None, **settings):
+    module = PotentialModule(potential, PotentialLoss(1.0, 0.1, 10.0), optimizer, **settings)
+    result = fit(
+        module,
+        data,
+        Budget(max_steps=steps),
+        folder=Path(folder),
+        trainer=partial(pl.Trainer, accelerator="cpu", gradient_clip_val=1e-9),
+        callbacks=[Checkpoints(), WeightAverage(0.99)],
+        loggers=[CSVLogger()],
+        resume=resume,
+    )
+    return module, result
+
+
+class Known(DataModule):
+    """Frames whose labels a SUS2 potential has made."""
+
+    def __init__(self):
+        super().__init__(train=2, valid=2)
+        self.train = self.valid = make_labelled(make_truth())
+
+
+def test_the_logged_loss_is_that_of_all_frames_at_the_weights_of_the_step(tmp_path):
+    data = DataModule(train=9, valid=2)
+    module, result = train(tmp_path, make_potential(), data)
+    with result.history.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5]
+    losses = [float(row["train/loss"]) for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    # Neither averages nor clipping: the checkpoint has the weights of the last step.
+    last = torch.load(result.last_checkpoint, weights_only=True)
+    deployed = last["potential"]["state_dict"]
+    potential = make_potential().eval()
+    potential.load_state_dict(deployed)
+    whole, sums = module.loss(potential(collate(data.train)), collate(data.train))
+    assert losses[-1] == pytest.approx(float(whole), rel=1e-12)
+    forces = float(sums.sums[1] / sums.counts[1])
+    assert float(rows[-1]["train/loss_forces"]) == pytest.approx(forces, rel=1e-12)
+
+
+def test_training_ends_when_it_has_converged_and_a_resume_does_nothing(tmp_path):
+    potential = displaced(make_truth(), 0.1)
+    _, result = train(tmp_path, potential, Known(), LinearSolve, steps=50)
+    assert (result.status, result.steps) == ("stopped_early", 1)
+    solved = {k: v.clone() for k, v in potential.state_dict().items()}
+    potential = displaced(make_truth(), 0.1)
+    _, result = train(tmp_path, potential, Known(), LinearSolve, steps=50, resume="last")
+    assert (result.status, result.steps) == ("stopped_early", 1)
+    assert all(torch.equal(v, solved[k]) for k, v in potential.state_dict().items())
+
+
+def test_mini_batches_with_the_readout_solved_now_and_then(tmp_path):
+    losses = []
+    for every in (None, 2):
+        potential, data = displaced(make_truth(), 0.1), Known()
+        sgd = partial(torch.optim.SGD, lr=0.0)
+        module, _ = train(tmp_path / str(every), potential, data, sgd, steps=4, solve_every=every)
+        batch = collate(data.train)
+        losses.append(float(module.loss(potential.eval()(batch), batch)[0]))
+    assert losses[1] < 0.5 * losses[0]
+
+
+def test_a_loss_that_is_not_finite_is_an_error(tmp_path):
+    data = DataModule(train=8, valid=2)
+    data.train[5].energy = torch.tensor([torch.inf], dtype=torch.float64)
+    with pytest.raises(FloatingPointError, match="loss of the training set is inf"):
+        train(tmp_path, make_potential(), data)
+
+
+def test_data_without_the_frames_themselves_are_refused(tmp_path):
+    data = DataModule(train=8, valid=2)
+    del data.train
+    with pytest.raises(ValueError, match="DataModule has no `train`"):
+        train(tmp_path, make_potential(), data)
