@@ -10,6 +10,7 @@ from torch import nn
 from sus2bench.models.moment_tensor.base import EAGER, MomentTensorModel, parameter_counts
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, plain_table
 from sus2bench.models.moment_tensor.readout import Readout
+from sus2bench.models.species import SpeciesTensor
 from sus2bench.models.sus2.contractions import complete_table, published_table
 from sus2bench.models.sus2.mtp_file import table_from_file
 from sus2bench.models.sus2.radial import UniversalRadial
@@ -125,6 +126,16 @@ class SUS2(MomentTensorModel):
             "species_factor": parameter_counts(functions * species, species),
             "species_weight": parameter_counts(species),
             "scalar_coefficients": parameter_counts(len(self.readout.coefficients)),
+        }
+
+    def species_tensors(self) -> dict[str, SpeciesTensor]:
+        """Which numbers belong to which element or pair, see `models.species`."""
+        return {
+            "radial.alpha": SpeciesTensor((1, 2)),
+            "radial.r0": SpeciesTensor((1, 2), distance=True),
+            "radial.species_factor": SpeciesTensor((0,)),
+            "radial.unused_species_factors": SpeciesTensor((1,)),
+            "readout.species_weight": SpeciesTensor((0,)),
         }
 
 
