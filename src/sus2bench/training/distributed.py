@@ -13,6 +13,11 @@ def world_size() -> int:
     return 1
 
 
+def rank() -> int:
+    """Number of this process among those that train together, 0 without a process group."""
+    return torch.distributed.get_rank() if world_size() > 1 else 0
+
+
 def sum_over_ranks(values: Tensor) -> Tensor:
     """The element-wise sum of `values` over all processes, without a gradient."""
     if world_size() == 1:

@@ -1,0 +1,1 @@
+"""Optimizers that look at the whole training set in every step."""

@@ -1,0 +1,130 @@
+"""The training loss over a whole set of frames, as a function of a flat vector of parameters."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch
+
+from sus2bench.models.potential import Potential
+from sus2bench.training.distributed import sum_over_ranks
+from sus2bench.training.loss import TERMS, PotentialLoss, label_masks
+
+
+class Objective:
+    """The loss of all frames, streamed in batches: memory is that of one batch.
+
+    The loss is `loss.total` of the sums of all batches of all processes, the mean over the labelled
+    values of the set and not a mean of batch means. Where processes share the work, each has its
+    part of the frames and all return the same numbers.
+
+    Args:
+        potential: whose parameters are the variables; evaluated in training mode.
+        loss: of its predictions.
+        batches: begins a pass over the (process' part of the) frames, on the potential's device.
+        regularization: added to the loss, a differentiable function of the potential; scalar.
+
+    Raises:
+        ValueError: the potential has no parameter that is trained.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        loss: PotentialLoss,
+        batches: Callable[[], Iterable[Batch]],
+        *,
+        regularization: Callable[[Potential], Tensor] | None = None,
+    ) -> None:
+        self.potential, self.loss, self.batches = potential, loss, batches
+        self.regularization = regularization
+        self.parameters: list[nn.Parameter] = [p for p in potential.parameters() if p.requires_grad]
+        """The variables, in the order of the potential's `named_parameters`."""
+        if not self.parameters:
+            raise ValueError("the potential has no parameter that is trained")
+        self.terms: dict[str, float] = {}
+        """Mean of d(error) by term, as `loss_forces`, of the last evaluation."""
+        self._counts: Tensor | None = None
+
+    @property
+    def counts(self) -> Tensor:
+        """Number of labelled values by term in the whole set (3,), float64."""
+        if self._counts is None:
+            counts = torch.zeros(len(TERMS), dtype=torch.float64, device=self.potential.device)
+            for batch in self.batches():
+                counts += torch.stack([mask.sum() for mask in label_masks(batch)])
+            self._counts = sum_over_ranks(counts)
+        return self._counts
+
+    def get(self) -> Tensor:
+        """The parameters (P,), float64."""
+        return _flat([parameter.detach() for parameter in self.parameters])
+
+    @torch.no_grad()
+    def set(self, values: Tensor) -> None:
+        """Sets the parameters to `values` (P,), rounded to their own precision."""
+        parts = values.split([parameter.numel() for parameter in self.parameters])
+        for parameter, part in zip(self.parameters, parts, strict=True):
+            parameter.copy_(part.view_as(parameter))
+
+    @torch.no_grad()
+    def value(self) -> float:
+        """The loss at the present parameters."""
+        sums = torch.zeros_like(self.counts)
+        with _training_mode(self.potential):
+            for batch in self.batches():
+                sums += self._sums(batch)
+            return float(self._total(sum_over_ranks(sums)) + self._penalty())
+
+    def value_and_gradient(self) -> tuple[float, Tensor]:
+        """The loss and its gradient (P,), float64, at the present parameters."""
+        sums = torch.zeros_like(self.counts)
+        gradient = torch.zeros_like(self.get())
+        with _training_mode(self.potential), torch.enable_grad():
+            for batch in self.batches():
+                local = self._sums(batch)
+                gradient += self._gradient(self.loss.total(local, self.counts))
+                sums += local.detach()
+            both = sum_over_ranks(torch.cat([sums, gradient]))
+            sums, gradient = both.split([len(sums), len(gradient)])
+            penalty = self._penalty()
+            return float(self._total(sums) + penalty.detach()), gradient + self._gradient(penalty)
+
+    def _sums(self, batch: Batch) -> Tensor:
+        """Sums of d(error) by term (3,) of a batch."""
+        needs = {"forces": self.loss.needs_forces, "stress": self.loss.needs_stress}
+        return self.loss.sums(self.potential(batch, **needs), batch).sums
+
+    def _total(self, sums: Tensor) -> Tensor:
+        means = zip(TERMS, sums.tolist(), self.counts.tolist(), strict=True)
+        self.terms = {f"loss_{term}": total / n for term, total, n in means if n}
+        return self.loss.total(sums, self.counts)
+
+    def _penalty(self) -> Tensor:
+        if self.regularization is None:
+            return self.counts.new_zeros(())
+        return self.regularization(self.potential)
+
+    def _gradient(self, value: Tensor) -> Tensor:
+        """Of a scalar by all parameters (P,), zero where it does not depend on them."""
+        if not value.requires_grad:
+            return torch.zeros_like(self.get())
+        return _flat(
+            torch.autograd.grad(value, self.parameters, allow_unused=True, materialize_grads=True)
+        )
+
+
+def _flat(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1).to(torch.float64) for tensor in tensors])
+
+
+@contextmanager
+def _training_mode(potential: Potential) -> Iterator[None]:
+    """Potentials keep the graph of their forces in training mode only."""
+    before = potential.training
+    potential.train()
+    try:
+        yield
+    finally:
+        potential.train(before)
