@@ -98,6 +98,13 @@ class MTP(MomentTensorModel):
             "scalar_coefficients": parameter_counts(len(self.readout.coefficients)),
         }
 
+    def block_parameters(self) -> dict[str, tuple[str, ...]]:
+        """The parameters of each block of `parameter_blocks`."""
+        return {
+            "radial_coefficients": ("radial.coefficients",),
+            "scalar_coefficients": ("readout.coefficients",),
+        }
+
     def species_tensors(self) -> dict[str, SpeciesTensor]:
         """Which numbers belong to which pair of elements, see `models.species`."""
         return {"radial.coefficients": SpeciesTensor((0, 1))}

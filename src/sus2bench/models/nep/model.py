@@ -168,6 +168,14 @@ class NEP(SiteEnergyModel):
             "networks": block((inputs + 2) * neurons, elements, species, common=1),
         }
 
+    def block_parameters(self) -> dict[str, tuple[str, ...]]:
+        """The parameters of each block of `parameter_blocks`."""
+        return {
+            "radial_coefficients": ("descriptor.radial",),
+            "angular_coefficients": ("descriptor.angular",),
+            "networks": ("networks",),
+        }
+
     def species_tensors(self) -> dict[str, SpeciesTensor]:
         """Which numbers belong to which element or pair, see `models.species`."""
         pairs = ("descriptor.radial.coefficients", "descriptor.angular.coefficients")

@@ -128,6 +128,16 @@ class SUS2(MomentTensorModel):
             "scalar_coefficients": parameter_counts(len(self.readout.coefficients)),
         }
 
+    def block_parameters(self) -> dict[str, tuple[str, ...]]:
+        """The parameters of each block of `parameter_blocks`."""
+        return {
+            "pair_scaling": ("radial.alpha", "radial.r0"),
+            "radial_coefficients": ("radial.coefficients",),
+            "species_factor": ("radial.species_factor",),
+            "species_weight": ("readout.species_weight",),
+            "scalar_coefficients": ("readout.coefficients",),
+        }
+
     def species_tensors(self) -> dict[str, SpeciesTensor]:
         """Which numbers belong to which element or pair, see `models.species`."""
         return {
