@@ -57,6 +57,11 @@ class Objective:
             self._counts = sum_over_ranks(counts)
         return self._counts
 
+    @property
+    def sizes(self) -> list[int]:
+        """Number of variables in each parameter, in the order of `get`."""
+        return [parameter.numel() for parameter in self.parameters]
+
     def get(self) -> Tensor:
         """The parameters (P,), float64."""
         return _flat([parameter.detach() for parameter in self.parameters])
@@ -64,7 +69,7 @@ class Objective:
     @torch.no_grad()
     def set(self, values: Tensor) -> None:
         """Sets the parameters to `values` (P,), rounded to their own precision."""
-        parts = values.split([parameter.numel() for parameter in self.parameters])
+        parts = values.split(self.sizes)
         for parameter, part in zip(self.parameters, parts, strict=True):
             parameter.copy_(part.view_as(parameter))
 
