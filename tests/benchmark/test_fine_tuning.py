@@ -1,5 +1,7 @@
 """Runs that start from a file: with frozen blocks, and with elements that the file lacks."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,14 @@ from ase.io import write
 from hydra import compose, initialize_config_dir
 
 from sus2bench.benchmark import run
+from sus2bench.benchmark.reporting import RunInterruptedError
 from sus2bench.cli.configuration import configuration_folder
 from sus2bench.models.loading import load_potential, save_potential
 from sus2bench.models.potential import Potential
 from sus2bench.models.sus2 import SUS2
 from sus2bench.testing.potentials import perturb, predict
+from sus2bench.training.module import PotentialModule
+from sus2bench.training.multistart import MultiStart
 
 STEPS = (
     "trainer=cpu",
@@ -120,3 +125,50 @@ def test_atomic_energies_alone_are_refitted_exactly_without_steps(folder):
 def test_a_wrong_block_is_named_before_training(folder):
     with pytest.raises(ValueError, match="no block 'xi'; it has pair_scaling"):
         train("wrong", *NEW, "potential.freeze=[xi]")
+
+
+def test_the_best_of_several_starts_is_recorded_and_not_chosen_again_by_a_resume(
+    folder, monkeypatch
+):
+    several = (*NEW, "potential.multistart={starts: 4, atoms: 16, steps: 1}", "test=false")
+    whole, expected = train("whole", *several)
+    choice = whole["model"]["initialisation"]["multistart"]
+    assert [len(rung["losses"]) for rung in choice["rungs"]] == [4, 2]
+    assert str(choice["chosen_seed"]) in choice["rungs"][0]["losses"]
+    assert whole["timings"]["initialise_seconds"] > 0
+    step, calls = PotentialModule.training_step, []
+
+    def interrupting(self, *arguments):
+        calls.append(self)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, *arguments)
+
+    monkeypatch.setattr(PotentialModule, "training_step", interrupting)
+    with pytest.raises(RunInterruptedError, match="resume=true"):
+        train("cut", *several)
+    monkeypatch.setattr(MultiStart, "initialise", None)
+    resumed, same = train("cut", *several, "resume=true")
+    assert resumed["model"]["initialisation"] == whole["model"]["initialisation"]
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(tensor, same.state_dict()[name]), name
+
+
+def test_one_start_is_a_run_without_a_choice(folder):
+    _, one = train("one", *NEW, "potential.multistart={starts: 1}")
+    _, none = train("none", *NEW)
+    for name, tensor in none.state_dict().items():
+        assert torch.equal(tensor, one.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (("potential.start=trained.pt", "potential.add_species=true"), "brings its own"),
+        (("model=linear_sus2", "model.cutoff=4.0"), "needs a model with a seed"),
+        (("model=schnet_small", "model.cutoff=4.0"), "linear readout"),
+    ],
+)
+def test_starts_that_there_cannot_be_are_refused(folder, overrides, text):
+    with pytest.raises(ValueError, match=text):
+        train("wrong", *overrides, "potential.multistart={starts: 2}")

@@ -16,10 +16,11 @@ from sus2bench.models.potential import Potential
 from sus2bench.models.species import extend, nearest_species
 from sus2bench.models.zbl import ZBL, PairRepulsion
 from sus2bench.training.added_species import fit_added_energies
-from sus2bench.training.freezing import thawed
+from sus2bench.training.freezing import freeze, thawed
 from sus2bench.training.initialise import initialise, trains_by_steps
 from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.multistart import MultiStart
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +113,14 @@ def initial_values(
         loss: whose weights the exact solve takes.
 
     Raises:
-        ValueError: if atomic energies are asked for in a way that the file would ignore.
+        ValueError: if atomic energies or several starts are asked for in a way that a file would
+            ignore.
     """
     model, energies = potential.model, plain(cfg.potential.atomic_energies)
     untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
     arguments = {"atomic_energies": energies, "weights": LinearWeights(**loss.weights)}
+    if cfg.potential.multistart is not None:
+        return _best_of_several(cfg, potential, datamodule, loss)
     if cfg.potential.start is None or untrained:
         with thawed(potential):
             return initialise(potential, datamodule.train, **arguments)
@@ -135,6 +139,35 @@ def initial_values(
             for symbol, energy in fitted.items()
         }
     return report
+
+
+def _best_of_several(
+    cfg: DictConfig, potential: Potential, datamodule: FrameDataModule, loss: PotentialLoss
+) -> dict[str, Any]:
+    """Initial values as `potential.multistart` chooses them."""
+    if cfg.potential.start is not None:
+        raise ValueError(
+            f"potential.multistart draws new initial values, but {cfg.potential.start} brings its "
+            "own: leave one of potential.multistart and potential.start out"
+        )
+    if "seed" not in cfg.model:
+        raise ValueError("potential.multistart needs a model with a seed: leave it out")
+
+    def make(seed: int) -> Potential:
+        changed = cfg.copy()
+        changed.model.seed = seed
+        made = new_potential(changed, datamodule)
+        freeze(made, plain(cfg.potential.freeze))
+        return made
+
+    settings = {"_target_": "sus2bench.training.multistart.MultiStart"}
+    chooser: MultiStart = instantiate(
+        OmegaConf.merge(settings, cfg.potential.multistart), _convert_="all"
+    )
+    energies = plain(cfg.potential.atomic_energies)
+    return chooser.initialise(
+        potential, make, cfg.model.seed, datamodule.train, loss, atomic_energies=energies
+    )
 
 
 def dtype_of(cfg: DictConfig) -> torch.dtype:

@@ -36,12 +36,48 @@ def initialise(
 ) -> dict[str, Any]:
     """Sets what the training data determine before the first step.
 
-    E0 comes first, then the constants that a model takes from the data (`ScalesToData`). A model
-    with a linear readout then gets the exact least-squares solution for its coefficients, and for
-    E0 with them unless that is given or from isolated atoms: then the energy of an isolated atom
-    stays the one asked for, and E0 makes up for what the model itself gives such an atom. Any other
-    model is scaled by the root mean square of the force labels, so that its output of order one is
-    of the order of the forces. What is frozen stays as it is.
+    The constants that a model takes from the data (`ScalesToData`) come first, then energies, see
+    `fit_energies`.
+
+    Args:
+        potential: changed in place.
+        train: training frames.
+        atomic_energies: as of `fit_energies`.
+        weights: as of `fit_energies`.
+
+    Returns:
+        A plain report for the record.
+
+    Raises:
+        ValueError: E0 cannot be had in the way that is asked for.
+    """
+    constants = take_constants(potential, train)
+    return constants | fit_energies(
+        potential, train, atomic_energies=atomic_energies, weights=weights
+    )
+
+
+def take_constants(potential: Potential, train: FrameDataset) -> dict[str, Any]:
+    """Sets the constants of a model that takes any from the training data; a plain report."""
+    if not isinstance(potential.model, ScalesToData):
+        return {}
+    return {"scales": potential.model.scale_to_data(_with_vectors(train, potential))}
+
+
+def fit_energies(
+    potential: Potential,
+    train: FrameDataset,
+    *,
+    atomic_energies: str | Mapping[str, float] = "least_squares",
+    weights: LinearWeights | None = None,
+) -> dict[str, Any]:
+    """Sets E0, and the linear readout or the energy scale, to what the training data say.
+
+    E0 comes first. A model with a linear readout then gets the exact least-squares solution for its
+    coefficients, and for E0 with them unless that is given or from isolated atoms: then the energy
+    of an isolated atom stays the one asked for, and E0 makes up for what the model itself gives
+    such an atom. Any other model is scaled by the root mean square of the force labels, so that its
+    output of order one is of the order of the forces. What is frozen stays as it is.
 
     Args:
         potential: changed in place.
@@ -60,8 +96,6 @@ def initialise(
     if not atomic_energies_are_held(potential):
         energies, report = _atomic_energies(train, potential.species, atomic_energies)
         potential.atomic_energies.set_values(energies)
-    if isinstance(potential.model, ScalesToData):
-        report["scales"] = potential.model.scale_to_data(_with_vectors(train, potential))
     if isinstance(potential.model, HasLinearReadout):
         report |= _solve(potential, train, weights, report["atomic_energies_from"])
     else:
