@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from standin import make_potential
 
-from sus2bench.training.module import parameter_groups
+from sus2bench.training.parameter_groups import parameter_groups
 
 CONF = Path(__file__).parents[2] / "conf"
 NEEDS = {"tensorboard": "tensorboard", "wandb": "wandb"}

@@ -12,7 +12,7 @@ from sus2bench.training.budget import Budget
 from sus2bench.training.checkpoints import Checkpoints
 from sus2bench.training.fit import fit
 from sus2bench.training.loss import PotentialLoss
-from sus2bench.training.module import parameter_groups
+from sus2bench.training.parameter_groups import parameter_groups
 from sus2bench.training.schedules import WarmupCosine
 
 

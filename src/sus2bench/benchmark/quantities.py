@@ -24,7 +24,7 @@ from sus2bench.atoms.frame import build_frame
 from sus2bench.benchmark.inference import in_mode
 from sus2bench.models.potential import Potential
 from sus2bench.training.initialise import trains_by_steps
-from sus2bench.training.module import parameter_groups
+from sus2bench.training.parameter_groups import parameter_groups
 
 ENERGY_AND_FORCES = "energy_and_forces"
 TRAINING_GRADIENT, NEIGHBOUR_LIST = "training_gradient", "neighbour_list"

@@ -27,11 +27,12 @@ from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.training.budget import Budget, read_clock, seconds
 from sus2bench.training.exact import store_exact
-from sus2bench.training.fit import FitResult, fit
+from sus2bench.training.fit import FitResult
 from sus2bench.training.freezing import freeze
 from sus2bench.training.initialise import trains_by_steps
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
+from sus2bench.training.phases import Phase, fit_phases
 
 logger = logging.getLogger(__name__)
 
@@ -164,6 +165,7 @@ def _fit(
     if trains_by_steps(potential):
         used = record["timings"].get("initialise_seconds", 0.0)
         result = _take_steps(cfg, potential, loss, datamodule, _budget(cfg, used), folder)
+        record["phases"] = list(result.phases)
     else:
         result = store_exact(potential, folder)
     record["timings"] |= {
@@ -188,20 +190,25 @@ def _take_steps(
     budget: Budget,
     folder: Path,
 ) -> FitResult:
-    module = PotentialModule(
-        potential,
-        loss,
-        instantiate(cfg.optimizer.algorithm, _convert_="all"),
-        instantiate(cfg.optimizer.schedule, _convert_="all"),
-    )
+    def module(phase: Phase) -> PotentialModule:
+        return PotentialModule(
+            potential, loss, phase.algorithm, phase.schedule, solve_every=phase.solve_every
+        )
+
+    phases = {
+        str(name): instantiate(phase, _convert_="all")
+        for name, phase in cfg.training.phases.items()
+        if phase is not None
+    }
     with _without_advice():
-        return fit(
+        return fit_phases(
+            phases,
             module,
             datamodule,
             budget,
             folder=folder,
             trainer=instantiate(cfg.trainer, _convert_="all"),
-            callbacks=_parts(cfg.callbacks),
+            callbacks=lambda: _parts(cfg.callbacks),
             loggers=_parts(cfg.logger),
             resume="last" if cfg.resume else None,
         )

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 
@@ -30,3 +30,12 @@ class HasLinearReadout(Protocol):
 
     def set_linear_coefficients(self, values: Tensor, units: Tensor | None = None) -> None:
         """Sets the P linear coefficients, and the units in which they are trained if given."""
+
+
+@runtime_checkable
+class TrainsLinearReadout(HasLinearReadout, Protocol):
+    """A model whose linear coefficients are trained by steps, too."""
+
+    @property
+    def linear_parameters(self) -> list[nn.Parameter]:
+        """The parameters that hold the linear coefficients, and nothing else."""

@@ -83,6 +83,28 @@ class Budget:
         self._before = 0.0
         self._started: float | None = None
 
+    def share(
+        self, part: float, steps: int, elapsed: float, max_steps: int | None = None
+    ) -> "Budget | None":
+        """A budget with a part of what is left, by the same clock.
+
+        Args:
+            part: in (0, 1].
+            steps: optimizer steps that are used.
+            elapsed: time that is used, s.
+            max_steps: at most so many steps, if given.
+
+        Returns:
+            The budget, or None if nothing is left.
+        """
+        limits = [] if max_steps is None else [max_steps]
+        if self.max_steps is not None:
+            limits.append(round(part * (self.max_steps - steps)))
+        time = None if self.max_time is None else part * (self.max_time - elapsed)
+        if min(limits, default=1) < 1 or (time is not None and time <= 0):
+            return None
+        return Budget(min(limits, default=None), time, clock=self._clock)
+
     def start(self, elapsed: float | None = None) -> None:
         """Starts the clock, after `elapsed` seconds that were used before (default: go on)."""
         self._before = self.elapsed if elapsed is None else elapsed

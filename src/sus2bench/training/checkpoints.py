@@ -141,6 +141,7 @@ class Checkpoints(Checkpoint):
         trainer.save_checkpoint(last, weights_only=False)
         if trainer.is_global_zero and improved:
             _link(last, self.path(BEST))
+        trainer.strategy.barrier("best")  # nobody reads it before it is there
         self._saved_step, self._saved_time = trainer.global_step, time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:

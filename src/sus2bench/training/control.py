@@ -101,6 +101,7 @@ class RunControl(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stops the clock and gives the signals back."""
+        _potential_module(pl_module).ended = not self.exhausted
         self._finish()
 
     def on_exception(

@@ -13,12 +13,15 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from sus2bench.training.averaging import WeightAverage
 from sus2bench.training.budget import Budget
 from sus2bench.training.checkpoints import BEST, LAST, AtomicCheckpointIO, Checkpoints
 from sus2bench.training.control import RunControl, TrainingInterruptedError
 from sus2bench.training.csv_logger import CSVLogger
 from sus2bench.training.module import PotentialModule
 from sus2bench.training.resume import read_checkpoint
+from sus2bench.training.whole_set.data import WholeSetData
+from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
 Status = Literal["completed", "stopped_early", "interrupted"]
 
@@ -28,8 +31,8 @@ class FitResult:
     """How a training run has ended."""
 
     status: Status
-    """`completed` (the budget is used), `stopped_early` (by a callback), `interrupted` (by a
-    signal; call `fit` with `resume="last"` to go on)."""
+    """`completed` (the budget is used), `stopped_early` (by a callback, or because the optimizer
+    has converged), `interrupted` (by a signal; call `fit` with `resume="last"` to go on)."""
     best_checkpoint: Path | None
     """Checkpoint of the best validation, for `load_potential`; None without checkpoints."""
     last_checkpoint: Path | None
@@ -42,6 +45,8 @@ class FitResult:
     """Time of training and validation by the budget's clock, s, that before a resume included."""
     history: Path | None
     """CSV file of what was logged; None without a CSV logger."""
+    phases: tuple[dict[str, Any], ...] = ()
+    """Reports of the phases of the run that have ended, in their order; see `phases.py`."""
 
 
 def fit(
@@ -54,6 +59,7 @@ def fit(
     callbacks: Iterable[Callback] = (),
     loggers: Iterable[Logger] = (),
     resume: str | os.PathLike[str] | None = None,
+    more_follows: bool = False,
 ) -> FitResult:
     """Trains a potential within a budget.
 
@@ -72,6 +78,7 @@ def fit(
         loggers: e.g. `CSVLogger`.
         resume: checkpoint to go on from; `last` is that of `folder`, or a new start if there is
             none; None starts anew.
+        more_follows: keep the loggers open, for another phase of the same run.
 
     Returns:
         How it ended; see `FitResult`.
@@ -82,12 +89,18 @@ def fit(
     """
     folder = Path(folder)
     callbacks, loggers = list(callbacks), list(loggers)
+    adapted: dict[str, Any] = {}
+    if isinstance(module.configure_optimizers(), WholeSetOptimizer):
+        # Its gradients are exact and its steps tested: neither averages nor clipping.
+        datamodule, adapted = WholeSetData(datamodule), {"gradient_clip_val": None}
+        callbacks = [c for c in callbacks if not isinstance(c, WeightAverage)]
     checkpoints = next((c for c in callbacks if isinstance(c, Checkpoints)), None)
     if checkpoints is not None and checkpoints.folder is None:
         checkpoints.folder = folder / "checkpoints"
-    source = _source(resume, checkpoints, folder)
+    source = resume_source(resume, checkpoints, folder)
     state = None if source is None else read_checkpoint(source)
-    history = _begin_history(loggers, folder, 0 if state is None else int(state["global_step"]))
+    done = 0 if state is None else int(state["global_step"])
+    history = _begin_history(loggers, folder, module.first_step + done)
     control = RunControl(budget)
     with _quiet():
         run = trainer(
@@ -103,10 +116,12 @@ def fit(
             enable_model_summary=False,
             use_distributed_sampler=False,
             plugins=[AtomicCheckpointIO()],
+            **adapted,
         )
-    if state is not None and _used_up(budget, state):
+    over = None if state is None else _over(budget, state)
+    if over is not None:
         _deploy(module, checkpoints)
-        return _result("completed", module, run, budget, checkpoints, history, state)
+        return _result(over, module, run, budget, checkpoints, history, state)
     del state
     try:
         with _quiet():
@@ -114,7 +129,8 @@ def fit(
     except TrainingInterruptedError:
         return _result("interrupted", module, run, budget, checkpoints, history)
     finally:
-        _finish(loggers)
+        if not more_follows:
+            finish(loggers)
     _deploy(module, checkpoints)
     status: Status = "completed" if control.exhausted else "stopped_early"
     if control.signal_received is not None:
@@ -142,10 +158,10 @@ def _quiet() -> Iterator[None]:
         messages.setLevel(level)
 
 
-def _source(
+def resume_source(
     resume: str | os.PathLike[str] | None, checkpoints: Checkpoints | None, folder: Path
 ) -> Path | None:
-    """The checkpoint to resume from."""
+    """The checkpoint to resume from; None for a new start."""
     if resume is None:
         return None
     if os.fspath(resume) == "last":
@@ -164,12 +180,14 @@ def _begin_history(loggers: list[Logger], folder: Path, step: int) -> Path | Non
     return path
 
 
-def _used_up(budget: Budget, state: dict[str, Any]) -> bool:
-    """Whether the run of a checkpoint needs no further step; tells the budget its time."""
+def _over(budget: Budget, state: dict[str, Any]) -> Status | None:
+    """How the run of a checkpoint has ended if it has; tells the budget its time."""
     elapsed = state["callbacks"][RunControl(budget).state_key]["elapsed"]
     budget.start(elapsed)
     budget.stop()
-    return budget.progress(int(state["global_step"])) >= 1.0
+    if budget.progress(int(state["global_step"])) >= 1.0:
+        return "completed"
+    return "stopped_early" if state["sus2bench"].get("ended", False) else None
 
 
 def _deploy(module: PotentialModule, checkpoints: Checkpoints | None) -> None:
@@ -212,7 +230,7 @@ def _result(
     )
 
 
-def _finish(loggers: list[Logger]) -> None:
+def finish(loggers: Iterable[Logger]) -> None:
     """Ends W&B runs, which would otherwise swallow the next run of the same process."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):

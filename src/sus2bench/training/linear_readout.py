@@ -9,7 +9,7 @@ so that memory does not grow with the data and no normal equations square the co
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from torch_geometric.data import Data
 from sus2bench.atoms.frame import edge_vectors
 from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.potential import Potential
+from sus2bench.training.distributed import gather_from_ranks
 from sus2bench.training.freezing import atomic_energies_are_held, readout_is_held
 
 
@@ -74,7 +75,7 @@ def solve_linear_readout(
         raise ValueError(f"{type(model).__name__} has no linear readout to solve for")
     was_training = potential.training
     potential.eval()
-    factor = _Triangle()
+    factor = Triangle()
     species, count = len(potential.species), model.linear_coefficients.numel()
     energies = species if fit_atomic_energies and not atomic_energies_are_held(potential) else 0
     coefficients = 0 if readout_is_held(potential) else count
@@ -110,6 +111,25 @@ def _rows(
     atoms_per_frame: float,
 ) -> tuple[Tensor, Tensor]:
     """Design rows (M, C + P) and targets (M,): what is left to fit, weighted."""
+    # A mean over components, written as a sum over frames, has their number as a divisor.
+    factors = (weights.energy, weights.forces / (3 * atoms_per_frame), weights.stress / 9)
+    return weighted_rows(potential, model, batch, factors)
+
+
+def weighted_rows(
+    potential: Potential, model: HasLinearReadout, batch: Data, factors: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """What is left to fit of a batch, as rows of a least-squares problem for E0 and xi.
+
+    Args:
+        potential: its predictions are those that the labels are compared with.
+        model: its own.
+        batch: labelled frames on its device; NaN labels are left out.
+        factors: on the squares of the errors of energy per atom, force and stress components.
+
+    Returns:
+        Design (M, C + P) by C atomic energies and P coefficients, and targets (M,).
+    """
     scale = potential.atomic_energies.scale
     graph = copy.copy(batch)
     graph.edge_vectors = edge_vectors(batch).to(potential.dtype)
@@ -121,16 +141,15 @@ def _rows(
     energy = torch.cat([composition, response.energy * scale], dim=1) / atoms.unsqueeze(1)
     forces = (response.forces * scale).flatten(0, 1)
     stress = (response.virial * scale / volume).flatten(0, 2)
-    # A mean over components, written as a sum over frames, has their number as a divisor.
     parts = (
-        (weights.energy, energy, (batch.energy - now.energy) / atoms),
+        (factors[0], energy, (batch.energy - now.energy) / atoms),
         (
-            weights.forces / (3 * atoms_per_frame),
+            factors[1],
             _without_energies(forces, composition),
             (batch.forces - now.forces).flatten(),
         ),
         (
-            weights.stress / 9,
+            factors[2],
             _without_energies(stress, composition),
             (batch.stress - now.stress).flatten(),
         ),
@@ -159,22 +178,45 @@ def _without_energies(rows: Tensor, composition: Tensor) -> Tensor:
     return torch.cat([rows.new_zeros(len(rows), composition.shape[1]), rows], dim=1)
 
 
-class _Triangle:
+class Triangle:
     """The triangular factor of all rows seen so far, the target as its last column."""
 
     def __init__(self) -> None:
-        self.factor = torch.zeros(0, 0, dtype=torch.float64)
         self.rows = 0
+        self._folded = torch.zeros(0, 0, dtype=torch.float64)
+        self._waiting: list[Tensor] = []
 
     def add(self, design: Tensor, target: Tensor) -> None:
         """Folds rows (M, P) with targets (M,) in."""
         if not len(target):
             return
         block = torch.cat([design, target.unsqueeze(1)], dim=1).to("cpu")
-        if self.rows:
-            block = torch.cat([self.factor, block])
-        self.factor = torch.linalg.qr(block, mode="r").R
         self.rows += len(target)
+        self._waiting.append(block)
+        # Each folding costs as much for the factor as for as many rows.
+        if sum(map(len, self._waiting)) >= 2 * block.shape[1]:
+            self._fold()
+
+    def add_ranks(self) -> None:
+        """Folds in what all processes have seen; each then has the same."""
+        parts = gather_from_ranks((self.rows, self.factor))
+        self.rows = sum(rows for rows, _ in parts)
+        self._folded, self._waiting = (
+            parts[0][1],
+            [factor for _, factor in parts[1:] if len(factor)],
+        )
+
+    @property
+    def factor(self) -> Tensor:
+        """The factor (at most P + 1, P + 1)."""
+        self._fold()
+        return self._folded
+
+    def _fold(self) -> None:
+        if self._waiting:
+            blocks = [*([self._folded] if len(self._folded) else []), *self._waiting]
+            self._folded = torch.linalg.qr(torch.cat(blocks), mode="r").R
+            self._waiting = []
 
     def column_norms(self) -> Tensor:
         """Norm of each design column (P,)."""

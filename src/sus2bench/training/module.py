@@ -1,5 +1,6 @@
 """The one LightningModule: how every potential is trained, validated and tested."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import sum_over_ranks
 from sus2bench.training.loss import TERMS, LossSums, PotentialLoss
 from sus2bench.training.metrics import ErrorAccumulator
+from sus2bench.training.parameter_groups import parameter_groups
 from sus2bench.training.resume import (
     CHECKPOINT_VERSION,
     between_batches,
@@ -21,21 +23,13 @@ from sus2bench.training.resume import (
     set_position,
 )
 from sus2bench.training.schedules import Constant, Schedule
+from sus2bench.training.whole_set.batches import FrameBlocks
+from sus2bench.training.whole_set.linear_solve import ReadoutSolver
+from sus2bench.training.whole_set.objective import Objective
+from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
 DEFERRED_CHECKS = 32
 """Steps after which losses are checked on an accelerator, where each check waits for the device."""
-
-
-def parameter_groups(potential: torch.nn.Module) -> list[dict[str, Any]]:
-    """Groups for an optimizer: without weight decay biases, other vectors and atomic energies."""
-    decayed: list[Tensor] = []
-    free: list[Tensor] = []
-    for name, parameter in potential.named_parameters():
-        if parameter.requires_grad:
-            matrix = parameter.ndim > 1 and not name.startswith("atomic_energies.")
-            (decayed if matrix else free).append(parameter)
-    groups: list[dict[str, Any]] = [{"params": decayed}] if decayed else []
-    return [*groups, {"params": free, "weight_decay": 0.0}] if free else groups
 
 
 class PotentialModule(pl.LightningModule):
@@ -43,7 +37,9 @@ class PotentialModule(pl.LightningModule):
 
     Logged: `train/loss` and `train/loss_<term>` as averages over the last `log_every` steps,
     `train/learning_rate`; `valid/loss`, `valid/<metric>` and `<test set>/<metric>`, exact over the
-    whole set, with the metric names of `ErrorAccumulator`.
+    whole set, with the metric names of `ErrorAccumulator`. An optimizer of the whole training set
+    (`WholeSetOptimizer`) reports after each step, as `train/<name>`; a training batch is then a
+    token for one outer iteration, and training stops when it has converged.
 
     Args:
         potential: what is trained.
@@ -52,6 +48,7 @@ class PotentialModule(pl.LightningModule):
             `functools.partial(torch.optim.AdamW, lr=1e-3)`.
         schedule: learning rate as a function of progress; constant if not given.
         log_every: steps between two logged training losses.
+        solve_every: steps after which the linear readout is solved exactly, again and again.
 
     Raises:
         ValueError: `log_every` is less than 1.
@@ -65,6 +62,7 @@ class PotentialModule(pl.LightningModule):
         schedule: Schedule | None = None,
         *,
         log_every: int = 50,
+        solve_every: int | None = None,
     ) -> None:
         super().__init__()
         if log_every < 1:
@@ -72,9 +70,15 @@ class PotentialModule(pl.LightningModule):
         self.potential = potential
         self.loss = loss
         self.schedule = schedule or Constant()
-        self.log_every = log_every
+        self.log_every, self.solve_every = log_every, solve_every
         self.progress = 0.0
         """Used part of the budget, in [0, 1]; set by the run's control."""
+        self.first_step = 0
+        """Steps of earlier phases of the same run, for the log."""
+        self.phase: dict[str, Any] = {}
+        """What a resumed run has to know of the phase it is in, as plain data."""
+        self.ended = False
+        """Whether training has ended for another reason than the budget."""
         self.deployed_parameters: Mapping[str, Tensor] = {}
         """Parameters of the potential that replace the trained ones in its deployed form."""
         self.position = {"epoch": 0, "batch": 0}
@@ -82,6 +86,8 @@ class PotentialModule(pl.LightningModule):
         self.test_errors: dict[str, dict[str, float]] = {}
         """Result of the last test: metrics by name of the test set."""
         self._make_optimizer = optimizer
+        self._whole_set: WholeSetOptimizer | None = None
+        self._solver: ReadoutSolver | None = None
         self._window = LossSums(torch.zeros(3, dtype=torch.float64), torch.zeros(3).double())
         self._valid = LossSums(self._window.sums.clone(), self._window.counts.clone())
         self._errors: list[ErrorAccumulator] = [ErrorAccumulator()]
@@ -95,7 +101,14 @@ class PotentialModule(pl.LightningModule):
         optimizer = self._make_optimizer(groups)
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        self._whole_set = optimizer if isinstance(optimizer, WholeSetOptimizer) else None
+        self.automatic_optimization = self._whole_set is None
         return optimizer
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps so far, those of earlier phases included."""
+        return self.first_step + self.global_step
 
     # Training
 
@@ -104,8 +117,16 @@ class PotentialModule(pl.LightningModule):
         return self.potential(frame, forces=self.loss.needs_forces, stress=self.loss.needs_stress)
 
     def on_train_start(self) -> None:
-        """Puts the sums of losses where the model is."""
+        """Puts the sums of losses where the model is, and shows an optimizer the whole set."""
         self._window = LossSums(*(value.to(self.device) for value in self._window))
+        if self._whole_set is not None or self.solve_every is not None:
+            trainer: Any = self.trainer
+            frames = FrameBlocks(trainer.datamodule.train, self.device)
+            objective = Objective(self.potential, self.loss, frames)
+            if self._whole_set is not None:
+                self._whole_set.objective = objective
+            if self.solve_every is not None:
+                self._solver = ReadoutSolver(objective)
 
     def on_train_epoch_start(self) -> None:
         """Tells the batch sampler which epoch begins; a resumed epoch has been told before."""
@@ -118,8 +139,14 @@ class PotentialModule(pl.LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * factor
 
-    def training_step(self, batch: Data, batch_idx: int) -> Tensor:
-        """The loss of a batch; FloatingPointError, with the frames named, if it is not finite."""
+    def training_step(self, batch: Data, batch_idx: int) -> Tensor | None:
+        """The loss of a batch; FloatingPointError, with the frames named, if it is not finite.
+
+        With an optimizer of the whole set: its step.
+        """
+        if self._whole_set is not None:
+            self._step_over_whole_set(self._whole_set)
+            return None
         loss: Tensor
         loss, sums = self.loss(self(batch), batch)
         self._window.sums.add_(sums.sums)
@@ -128,6 +155,16 @@ class PotentialModule(pl.LightningModule):
         if loss.device.type == "cpu" or len(self._unchecked) >= DEFERRED_CHECKS:
             self.check_losses()
         return loss
+
+    def _step_over_whole_set(self, optimizer: WholeSetOptimizer) -> None:
+        counting: Any = self.optimizers()
+        counting.step()
+        loss = optimizer.report["loss"]
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of the training set is {loss} near step {self.step}. Look for wrong "
+                "labels or atoms on top of each other, or train by mini-batches first"
+            )
 
     def check_losses(self) -> None:
         """Raises FloatingPointError if a loss since the last check was not finite."""
@@ -139,18 +176,29 @@ class PotentialModule(pl.LightningModule):
         frames = pending[first][1].tolist()
         raise FloatingPointError(
             f"the training loss is {float(losses[first])} on the batch of frames {frames} "
-            f"(positions in the training set) near step {self.global_step}. Look for wrong labels "
+            f"(positions in the training set) near step {self.step}. Look for wrong labels "
             "or atoms on top of each other there, lower the learning rate or clip gradients"
         )
 
     def on_train_batch_end(self, outputs: Any, batch: Data, batch_idx: int) -> None:
         """Counts the batch and logs."""
         self.position["batch"] += 1
-        step = self.global_step
-        if step == 1:
+        if self._solver is not None and self.global_step % (self.solve_every or 1) == 0:
+            self._solver.solve()
+        if self._whole_set is not None:
+            self._log_whole_set(self._whole_set)
+            return
+        if self.global_step == 1:
             self._check_gradient()
-        if step % self.log_every == 0:
-            self._log_training(step)
+        if self.global_step % self.log_every == 0:
+            self._log_training()
+
+    def _log_whole_set(self, optimizer: WholeSetOptimizer) -> None:
+        values = {f"train/{name}": value for name, value in optimizer.report.items()}
+        self._log(values)
+        self.log("train/loss", values["train/loss"], prog_bar=True, logger=False)
+        if optimizer.converged:
+            self.trainer.should_stop = True
 
     def _check_gradient(self) -> None:
         sums, counts = (sum_over_ranks(value).tolist() for value in self._window)
@@ -166,7 +214,7 @@ class PotentialModule(pl.LightningModule):
                 "depend on its parameters"
             )
 
-    def _log_training(self, step: int) -> None:
+    def _log_training(self) -> None:
         sums, counts = (sum_over_ranks(value) for value in self._window)
         values = {"train/loss": float(self.loss.total(sums, counts))}
         for term, total, count in zip(TERMS, sums.tolist(), counts.tolist(), strict=True):
@@ -175,7 +223,7 @@ class PotentialModule(pl.LightningModule):
         values["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self._window.sums.zero_()
         self._window.counts.zero_()
-        self._log(values, step)
+        self._log(values)
         self.log("train/loss", values["train/loss"], prog_bar=True, logger=False)
 
     # Validation and test
@@ -205,7 +253,7 @@ class PotentialModule(pl.LightningModule):
             self.schedule.observe(loss)
         for name, value in values.items():
             self.log(name, value, logger=False, rank_zero_only=False)
-        self._log(values, self.global_step)
+        self._log(values)
 
     def on_test_epoch_start(self) -> None:
         """Makes one accumulator for each test set."""
@@ -232,13 +280,13 @@ class PotentialModule(pl.LightningModule):
             for name, errors in zip(self.test_names, self._errors, strict=True)
         }
         for name, report in self.test_errors.items():
-            self._log({f"{name}/{k}": v for k, v in report.items()}, self.global_step)
+            self._log({f"{name}/{k}": v for k, v in report.items()})
 
-    def _log(self, values: Mapping[str, float], step: int) -> None:
+    def _log(self, values: Mapping[str, float]) -> None:
         """Writes to all loggers; Lightning's own way would cost time in every step."""
         if self.trainer.is_global_zero:
             for logger in self.loggers:
-                logger.log_metrics({**values, "epoch": float(self.position["epoch"])}, step)
+                logger.log_metrics({**values, "epoch": float(self.position["epoch"])}, self.step)
 
     # Checkpoints
 
@@ -260,6 +308,8 @@ class PotentialModule(pl.LightningModule):
             "batches_per_epoch": int(self.trainer.num_training_batches),
             "schedule": self.schedule.state_dict(),
             "window": [value.clone() for value in self._window],
+            "ended": self.ended,
+            "phase": self.phase,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

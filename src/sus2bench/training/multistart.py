@@ -29,7 +29,7 @@ from sus2bench.training.initialise import (
 )
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
 from sus2bench.training.loss import PotentialLoss
-from sus2bench.training.module import parameter_groups
+from sus2bench.training.parameter_groups import parameter_groups
 from sus2bench.training.whole_set.batches import FrameBlocks
 from sus2bench.training.whole_set.lbfgs import LBFGS
 from sus2bench.training.whole_set.objective import Objective

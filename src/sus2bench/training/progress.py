@@ -84,9 +84,10 @@ class ProgressBar(Callback):
             form.format(float(metrics[name])) for name, form in SHOWN.items() if name in metrics
         )
         progress = float(getattr(pl_module, "progress", 0.0))
+        step = int(getattr(pl_module, "step", trainer.global_step))
         if self._bar is not None:
             task = self._bar.task_ids[0]
-            self._bar.update(task, completed=progress, step=trainer.global_step, text=text)
+            self._bar.update(task, completed=progress, step=step, text=text)
         elif self._console is not None:
-            line = f"step {trainer.global_step}  {100 * progress:.0f} %  {text}"
+            line = f"step {step}  {100 * progress:.0f} %  {text}"
             self._console.print(line, highlight=False, soft_wrap=True)

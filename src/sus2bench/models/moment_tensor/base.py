@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from sus2bench.models.base import SiteEnergyModel
@@ -171,6 +171,11 @@ class MomentTensorModel(SiteEnergyModel):
     def linear_coefficients(self) -> Tensor:
         """The coefficients xi (scalars,), float64."""
         return self.readout.xi.detach()
+
+    @property
+    def linear_parameters(self) -> list[nn.Parameter]:
+        """The trained numbers that xi comes from."""
+        return [self.readout.coefficients]
 
     def set_linear_coefficients(self, values: Tensor, units: Tensor | None = None) -> None:
         """Sets xi (scalars,), and the units (scalars,) of the trained numbers if given."""

@@ -30,7 +30,9 @@ PATIENCE = 10
 class Problem(Protocol):
     """A function of a flat vector, with its gradient: an `Objective`, or a part of one."""
 
-    terms: dict[str, float]
+    @property
+    def terms(self) -> dict[str, float]:
+        """Means of d(error) of the last evaluation, by name."""
 
     @property
     def sizes(self) -> list[int]:

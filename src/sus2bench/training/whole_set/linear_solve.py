@@ -1,0 +1,101 @@
+"""The linear readout at the minimum of the loss of the whole training set, everything else fixed.
+
+For a loss of mean squares that is a least-squares problem for E0 and the linear coefficients, with
+the weights w_q / n_q of the loss on the squares; `linear_readout.py` streams it.
+"""
+
+from typing import Any
+
+import torch
+
+from sus2bench.models.linear import TrainsLinearReadout
+from sus2bench.training.linear_readout import LinearReport, Triangle, weighted_rows
+from sus2bench.training.loss import TERMS
+from sus2bench.training.whole_set.batches import divided
+from sus2bench.training.whole_set.objective import Objective
+from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
+
+ATOMS_PER_BLOCK = 64
+"""Atoms whose response to every coefficient is in memory at once, unless a frame has more."""
+
+
+class ReadoutSolver:
+    """Sets the readout of a potential to the minimum of an objective.
+
+    E0 is part of it if it is trained. What the data do not determine stays as it is.
+
+    Args:
+        objective: whose potential is changed.
+        tolerance: singular values of the column-scaled problem below this part of the largest
+            count as not determined.
+
+    Raises:
+        ValueError: the model has no linear readout that is trained, the loss is not one of mean
+            squares, or it has terms that are not.
+    """
+
+    def __init__(self, objective: Objective, tolerance: float = 1e-10) -> None:
+        potential, loss = objective.potential, objective.loss
+        self.objective, self.potential, self.tolerance = objective, potential, tolerance
+        name = type(potential.model).__name__
+        if not isinstance(potential.model, TrainsLinearReadout):
+            raise ValueError(
+                f"{name} has no linear readout that could be solved for: choose another optimizer, "
+                "or leave the phase out"
+            )
+        self.model: TrainsLinearReadout = potential.model
+        if not all(p.requires_grad for p in self.model.linear_parameters):
+            raise ValueError(f"the linear readout of {name} is frozen: there is nothing to solve")
+        others = [t for t in TERMS if loss.weights[t] and loss.functions[t] != "mse"]
+        if others:
+            raise ValueError(
+                f"the linear readout is solved for mean squared errors only, and the loss has "
+                f"another function for {others}: choose loss=default, or another optimizer"
+            )
+        if objective.regularization is not None:
+            raise ValueError(
+                "the linear readout cannot be solved for with a regularized loss: leave one of the "
+                "two out"
+            )
+        self._blocks = list(divided(objective.batches(), ATOMS_PER_BLOCK))
+
+    @torch.no_grad()
+    def solve(self) -> LinearReport:
+        """Sets the readout to its optimum."""
+        loss, potential, model = self.objective.loss, self.potential, self.model
+        counts = self.objective.counts.tolist()
+        weights = zip(TERMS, counts, strict=True)
+        factors = [loss.weights[term] / count if count else 0.0 for term, count in weights]
+        values = potential.atomic_energies.values
+        species = len(values)
+        energies = species if values.requires_grad else 0
+        triangle = Triangle()
+        for block in self._blocks:
+            block = block.to(str(potential.device))
+            design, target = weighted_rows(potential, model, block, factors)
+            triangle.add(design[:, species - energies :], target)
+        triangle.add_ranks()
+        solution, rank, residual = triangle.solve(self.tolerance)
+        solution = solution.to(values.device)
+        values[:energies] += solution[:energies]
+        change = solution[energies:]
+        model.set_linear_coefficients(model.linear_coefficients + change)
+        largest = max(map(abs, change.tolist()), default=0.0)
+        return LinearReport(triangle.rows, len(solution), rank, residual, largest)
+
+
+class LinearSolve(WholeSetOptimizer):
+    """One exact solve of the linear readout; it has converged after that."""
+
+    def iterate(self, objective: Objective) -> dict[str, float]:
+        """See `WholeSetOptimizer`."""
+        ReadoutSolver(objective).solve()
+        self.converged = True
+        return {"loss": objective.value(), **objective.terms}
+
+    def own_state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        """Nothing."""
