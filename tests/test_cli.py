@@ -76,7 +76,16 @@ def jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list:
 def test_help_of_the_program_lists_every_command(arguments, capsys):
     assert cli.main(arguments) == 0
     text = capsys.readouterr().out
-    for command in ("train", "evaluate", "speed", "compare", "compare-speed", "data"):
+    for command in (
+        "train",
+        "evaluate",
+        "speed",
+        "compare",
+        "compare-speed",
+        "data",
+        "prune",
+        "extend",
+    ):
         assert f"\n  {command} " in text
 
 

@@ -55,6 +55,8 @@ def describe_potential(record: Record, potential: Potential, datamodule: FrameDa
         "target": f"{model.__module__}.{model.__qualname__}",
         "dtype": str(potential.dtype).removeprefix("torch."),
     }
+    if potential.held:
+        record["model"]["frozen"] = sorted(potential.held)
     pairs = parameters.species_pairs(datamodule.train)
     record["parameters"] = parameters.count(potential, pairs)
 

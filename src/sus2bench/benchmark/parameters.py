@@ -13,6 +13,7 @@ from torch import nn
 from torch_geometric.data import Data
 
 from sus2bench.models.potential import Potential
+from sus2bench.training import freezing
 
 Pairs = Set[tuple[int, int]]
 Counts = dict[str, int | None]
@@ -46,6 +47,9 @@ def count(potential: Potential, pairs: Pairs | None = None) -> dict[str, Any]:
     if isinstance(model, CountsItsParameters):
         known = model.parameter_blocks(pairs or set())
         blocks = {block: dict(counts) for block, counts in known.items()}
+        for block, names in freezing.blocks(potential).items():
+            if block in blocks and potential.held.issuperset(names):
+                blocks[block] |= {"trainable": 0, "effective": 0}
     else:
         blocks = _blocks_of_tensors(model)
     if _ATOMIC_ENERGIES not in blocks:

@@ -6,7 +6,7 @@ speed:    data or made-up crystals, potentials -> speed
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,20 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sus2bench.benchmark import measure
+from sus2bench.benchmark import beginning, measure
+from sus2bench.benchmark.beginning import dtype_of, plain
 from sus2bench.benchmark.records import Record
 from sus2bench.benchmark.reporting import RunInterruptedError, recorded
 from sus2bench.benchmark.sources import source_of, species_list
 from sus2bench.benchmark.stopwatch import threads
 from sus2bench.data.datamodule import FrameDataModule
-from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
-from sus2bench.models.zbl import ZBL, PairRepulsion
 from sus2bench.training.budget import Budget, read_clock, seconds
 from sus2bench.training.exact import store_exact
 from sus2bench.training.fit import FitResult
-from sus2bench.training.initialise import initialise, trains_by_steps
-from sus2bench.training.linear_readout import LinearWeights
+from sus2bench.training.freezing import freeze
+from sus2bench.training.initialise import trains_by_steps
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
 from sus2bench.training.phases import Phase, fit_phases
@@ -55,7 +54,7 @@ def train(cfg: DictConfig) -> Record:
     """
     folder = Path(cfg.paths.output)
     cfg = cfg.copy()
-    start = _start(cfg)
+    start = beginning.potential_of_file(cfg)
     cutoff = start.cutoff if start else cfg.model.cutoff
     OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
     with recorded(cfg, "train") as record, threads(cfg.threads):
@@ -63,11 +62,16 @@ def train(cfg: DictConfig) -> Record:
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         with measure.timed(record, "data_seconds"):
             datamodule = _data(cfg, record, cutoff)
-        potential = start or _new_potential(cfg, datamodule)
+        added: dict[str, str] = {}
+        if start is None:
+            potential = beginning.new_potential(cfg, datamodule)
+        else:
+            potential, added = beginning.with_elements_of(datamodule, cfg, start)
+        freeze(potential, plain(cfg.potential.freeze))
         measure.describe_potential(record, potential, datamodule)
-        result = _fit(cfg, record, potential, datamodule, folder)
+        result = _fit(cfg, record, potential, added, datamodule, folder)
         if result.best_checkpoint is not None:
-            potential = load_potential(result.best_checkpoint, dtype=_dtype(cfg))
+            potential = load_potential(result.best_checkpoint, dtype=dtype_of(cfg))
             record["model"]["checkpoint"] = str(result.best_checkpoint.relative_to(folder))
         if cfg.test:
             measure.measure_accuracy(record, potential, datamodule, folder)
@@ -90,7 +94,7 @@ def evaluate(cfg: DictConfig) -> Record:
     with recorded(cfg, "evaluate") as record, threads(cfg.threads):
         record["hardware"]["threads"] = torch.get_num_threads()
         species = species_list(cfg.species)
-        potential = load_potential(cfg.potential, species, dtype=_dtype(cfg), backend=cfg.backend)
+        potential = load_potential(cfg.potential, species, dtype=dtype_of(cfg), backend=cfg.backend)
         datamodule = _data(cfg, record, potential.cutoff)
         measure.describe_potential(record, potential, datamodule)
         record["model"]["source"] = str(cfg.potential)
@@ -113,8 +117,8 @@ def speed(cfg: DictConfig) -> Record:
     with recorded(cfg, "speed") as record:
         record["hardware"]["threads"] = cfg.threads
         record["model"]["dtype"] = cfg.dtype
-        place = {"dtype": _dtype(cfg), "device": cfg.device, "seed": cfg.seed}
-        entries = _plain(cfg.potentials)
+        place = {"dtype": dtype_of(cfg), "device": cfg.device, "seed": cfg.seed}
+        entries = plain(cfg.potentials)
         sources = {name: source_of(entry, **place) for name, entry in entries.items()}
         if not sources:
             raise ValueError("no potential to time: give potentials={name: file, ...}")
@@ -145,89 +149,11 @@ def _data(cfg: DictConfig, record: Record, cutoff: float) -> FrameDataModule:
     return datamodule
 
 
-def _new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
-    species = list(datamodule.species)
-    model = instantiate(cfg.model, species=species, _convert_="all")
-    potential = Potential(model, zbl=_repulsion(cfg, species)).to(_dtype(cfg))
-    # Energies of isolated atoms will be held, which the count of parameters is to know.
-    held = cfg.potential.atomic_energies == "isolated_atoms"
-    potential.atomic_energies.values.requires_grad_(not held)
-    if potential.cutoff > datamodule.cutoff:
-        raise ValueError(
-            f"the repulsion reaches {potential.cutoff:.2f} Å, farther than model.cutoff="
-            f"{model.cutoff} Å: raise that, or set potential.zbl=false"
-        )
-    return potential
-
-
-def _repulsion(cfg: DictConfig, species: list[str]) -> PairRepulsion | None:
-    """The repulsion that `potential.zbl` asks for: true for `ZBL`, or any other by `_target_`."""
-    if OmegaConf.is_config(cfg.potential.zbl):
-        repulsion: PairRepulsion = instantiate(cfg.potential.zbl, species=species, _convert_="all")
-        return repulsion
-    return ZBL(species) if cfg.potential.zbl else None
-
-
-def _start(cfg: DictConfig) -> Potential | None:
-    """The potential of the file that training starts from, if there is one.
-
-    Raises:
-        ValueError: if a repulsion is asked for, which only new models get.
-    """
-    if cfg.potential.start is None:
-        return None
-    if cfg.potential.zbl:
-        raise ValueError(
-            f"potential.zbl adds a repulsion to new models; {cfg.potential.start} keeps what it "
-            "has: leave one of potential.zbl and potential.start out"
-        )
-    species = species_list(cfg.potential.species)
-    logger.info("%s keeps its own model, cutoff and repulsion", cfg.potential.start)
-    # Lightning leaves a model in the mode it finds it in.
-    start, backend = cfg.potential.start, cfg.potential.backend
-    return load_potential(start, species, dtype=_dtype(cfg), backend=backend).train()
-
-
-def _initial_values(
-    cfg: DictConfig,
-    potential: Potential,
-    datamodule: FrameDataModule,
-    loss: PotentialLoss,
-    regularization: Regularization,
-) -> dict[str, Any]:
-    """Sets initial values, unless they are those of a trained file; returns a report.
-
-    An exact solve is all the training there is, so that it is made for any file.
-
-    Raises:
-        ValueError: if the file lacks elements of the training data, or atomic energies are asked
-            for in a way that it would ignore.
-    """
-    missing = sorted(set(datamodule.species) - set(potential.species))
-    if missing:
-        raise ValueError(f"{cfg.potential.start} does not know {missing} of the training data")
-    model, energies = potential.model, _plain(cfg.potential.atomic_energies)
-    untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
-    if cfg.potential.start is not None and not untrained and trains_by_steps(potential):
-        if energies != "least_squares":
-            raise ValueError(
-                f"{cfg.potential.start} is trained and keeps its atomic energies: leave "
-                "potential.atomic_energies out, or start from an untrained file"
-            )
-        return {"start": str(cfg.potential.start)}
-    return initialise(
-        potential,
-        datamodule.train,
-        atomic_energies=energies,
-        weights=LinearWeights(**loss.weights),
-        ridge=regularization.weights["readout"],
-    )
-
-
 def _fit(
     cfg: DictConfig,
     record: Record,
     potential: Potential,
+    added: Mapping[str, str],
     datamodule: FrameDataModule,
     folder: Path,
 ) -> FitResult:
@@ -236,7 +162,7 @@ def _fit(
     extra: Regularization = instantiate(cfg.regularization, _convert_="all")
     if not (cfg.resume and (folder / "checkpoints" / "last.ckpt").is_file()):
         with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
-            initial = _initial_values(cfg, potential, datamodule, loss, extra)
+            initial = beginning.initial_values(cfg, potential, added, datamodule, loss, extra)
         record["model"]["initialisation"] = initial
     if trains_by_steps(potential):
         used = record["timings"].get("initialise_seconds", 0.0)
@@ -330,18 +256,3 @@ def _budget(cfg: DictConfig, used: float) -> Budget:
 def _parts(group: DictConfig) -> list[Any]:
     """The parts of a group that are not switched off by null."""
     return [instantiate(part, _convert_="all") for part in group.values() if part is not None]
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-
-
-def _dtype(cfg: DictConfig) -> torch.dtype:
-    """The floating-point type that the configuration names.
-
-    Raises:
-        ValueError: for any other than float32 and float64.
-    """
-    if cfg.dtype not in ("float32", "float64"):
-        raise ValueError(f"dtype is float32 or float64, not {cfg.dtype!r}")
-    return torch.float32 if cfg.dtype == "float32" else torch.float64

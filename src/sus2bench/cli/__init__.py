@@ -1,4 +1,4 @@
-"""The `sus2bench` command line: train, evaluate, speed, compare, compare-speed, data."""
+"""The `sus2bench` command line: its commands, their arguments, and how it reports errors."""
 
 import argparse
 import difflib
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "compare": _compare,
         "compare-speed": _compare_speed,
         "data": _data,
+        "prune": _prune,
+        "extend": _extend,
     }
     command, *rest = arguments or ["--help"]
     if command in ("-h", "--help", "help"):
@@ -183,3 +185,38 @@ def _data(arguments: list[str]) -> int:
     else:
         print(catalogue.describe(options.name))
     return 0
+
+
+def _prune(arguments: list[str]) -> int:
+    from sus2bench.cli.species import prune_file
+
+    options = _species_parser("prune").parse_args(arguments)
+    prune_file(options.file, options.file_species, options.species, options.out)
+    return 0
+
+
+def _extend(arguments: list[str]) -> int:
+    from sus2bench.cli.species import extend_file
+
+    parser = _species_parser("extend")
+    parser.add_argument("--like", action="append", default=[], metavar="NEW=KNOWN")
+    parser.add_argument("--energies", action="append", default=[], metavar="NEW=EV")
+    options = parser.parse_args(arguments)
+    extend_file(
+        options.file,
+        options.file_species,
+        options.species,
+        options.out,
+        options.like,
+        options.energies,
+    )
+    return 0
+
+
+def _species_parser(command: str) -> _Parser:
+    parser = _Parser(prog=f"sus2bench {command}", add_help=False, allow_abbrev=False)
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--species", required=True, metavar="A,B,...")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--file-species", metavar="A,B,...|FILE.json:KEY")
+    return parser

@@ -26,6 +26,8 @@ commands:
   compare        put records side by side in a table
   compare-speed  say whether the times of two records differ beyond noise
   data           list the data sets, describe one
+  prune          a potential of some of the elements of another, with the same predictions
+  extend         a potential with more elements, to be trained further
 
   sus2bench COMMAND --help says more; sus2bench --version prints the version.
 
@@ -127,6 +129,53 @@ examples:
   sus2bench data list
   sus2bench data describe emt-alloys"""
 
+_FILE_SPECIES = """\
+  --file-species A,B,...|FILE.json:KEY
+                       elements of FILE in type order, which an .mtp file does not hold
+  --out FILE           what to write: by its name an .mtp file (SUS2, MTP), a nep.txt (NEP), or
+                       else a file of this program
+  -h, --help           this text
+"""
+
+_PRUNE = f"""\
+usage: sus2bench prune FILE --species A,B,... --out FILE [--file-species A,B,...]
+
+Make a potential of some of the elements of another one (SUS2, MTP or NEP). Energies, forces and
+stresses of structures of these elements stay the same.
+
+options:
+  --species A,B,...    elements to keep, in the new type order
+{_FILE_SPECIES}
+examples:
+  sus2bench prune best.ckpt --species Cu,Ni --out CuNi.ckpt
+  sus2bench prune alloy.mtp --file-species species.json:alloy --species Cu,Ni,Al --out CuNiAl.mtp"""
+
+_EXTEND = f"""\
+usage: sus2bench extend FILE --species A,B,... --out FILE [--like NEW=KNOWN,...]
+                        [--energies NEW=EV,...] [--file-species A,B,...]
+
+Add elements to a potential (SUS2, MTP or NEP) that is to be trained further. Predictions for the
+known elements stay the same. A new one starts with the numbers of a known one; the distances r0 of
+SUS2 grow by the difference of their covalent radii. `sus2bench train potential.start=FILE
+potential.add_species=true` does the same, and fits the atomic energies to the data.
+
+options:
+  --species A,B,...    elements to add
+  --like NEW=KNOWN     where a new element starts (the known one of the nearest covalent radius)
+  --energies NEW=EV    atomic energy of a new element (that of the element where it starts)
+{_FILE_SPECIES}
+example:
+  sus2bench extend CuNi.mtp --file-species Cu,Ni --species Pd --like Pd=Ni --out CuNiPd.mtp"""
+
+
+_WITHOUT_CONFIG = {
+    "compare": _COMPARE,
+    "compare-speed": _COMPARE_SPEED,
+    "data": _DATA,
+    "prune": _PRUNE,
+    "extend": _EXTEND,
+}
+
 
 def program_help() -> str:
     """Help of the program as a whole."""
@@ -135,12 +184,8 @@ def program_help() -> str:
 
 def command_help(command: str) -> str:
     """Help of one command; for those that take a config also its groups and keys."""
-    if command == "compare":
-        return _COMPARE
-    if command == "compare-speed":
-        return _COMPARE_SPEED
-    if command == "data":
-        return _DATA
+    if command in _WITHOUT_CONFIG:
+        return _WITHOUT_CONFIG[command]
     folder = configuration_folder()
     summary, examples = _ABOUT[command]
     defaults, body = primary_config(folder, command)

@@ -100,6 +100,12 @@ class FrozenRadial(SiteEnergyModel):
             "frozen": {"stored": stored - solved, "trainable": 0, "effective": 0},
         }
 
+    def block_parameters(self) -> dict[str, tuple[str, ...]]:
+        """The blocks of the model inside, if it names them."""
+        name_blocks = getattr(self.model, "block_parameters", None)
+        named = {} if name_blocks is None else name_blocks()
+        return {block: tuple(f"model.{name}" for name in names) for block, names in named.items()}
+
     def hyperparameters(self) -> dict[str, Any]:
         """Plain data that rebuilds the module."""
         kind = type(self.model)

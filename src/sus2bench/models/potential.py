@@ -49,6 +49,9 @@ class Potential(nn.Module):
         atomic_energies: E0 in eV by chemical symbol; zero where not given.
         energy_scale: factor on the model's output (eV per unit of output).
         zbl: short-range pair repulsion that is added, or None.
+
+    Attributes:
+        held: names of parameters that no fit may change; see `training.freezing`.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Potential(nn.Module):
         self.atomic_energies = AtomicEnergies(model.symbols, atomic_energies)
         self.atomic_energies.scale.fill_(energy_scale)
         self.zbl = zbl
+        self.held: frozenset[str] = frozenset()
 
     @property
     def species(self) -> tuple[str, ...]:

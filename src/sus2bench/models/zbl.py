@@ -55,6 +55,10 @@ class PairRepulsion(nn.Module, ABC):
     def hyperparameters(self) -> dict[str, Any]:
         """Plain data such that `type(self)(**hyperparameters())` rebuilds the module."""
 
+    def for_species(self, species: Sequence[str]) -> "PairRepulsion":
+        """The same repulsion between these elements."""
+        return type(self)(**self.hyperparameters() | {"species": list(species)})
+
 
 class ZBL(PairRepulsion):
     """Site energies of the screened nuclear repulsion, half of each pair's to either atom.

@@ -15,10 +15,13 @@ from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
 from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.potential import Potential
 from sus2bench.models.scaling import ScalesToData
+from sus2bench.training.freezing import atomic_energies_are_held
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
 
 logger = logging.getLogger(__name__)
 
+FROZEN = "frozen"
+"""Where E0 comes from if the potential keeps the one it has."""
 _ATOMS_PER_BLOCK = 64
 """Frames of the linear solve are taken in blocks of about this many atoms, to bound memory."""
 
@@ -33,13 +36,52 @@ def initialise(
 ) -> dict[str, Any]:
     """Sets what the training data determine before the first step.
 
-    E0 comes first, then what a model takes from the data itself (`ScalesToData`). A model
-    with a linear readout then gets the exact least-squares solution for its coefficients, and for
-    E0 with them unless that is given or from isolated atoms: then the energy of an isolated atom
-    stays the one asked for, and E0 makes up for what the model itself gives such an atom. Any other
-    model is scaled by the root mean square of the force labels, so that its output of order one is
-    of the order of the forces. Energies from isolated atoms are held through all training
-    (`Potential.hold_isolated_atoms`).
+    The constants that a model takes from the data (`ScalesToData`) come first, then energies, see
+    `fit_energies`.
+
+    Args:
+        potential: changed in place.
+        train: training frames.
+        atomic_energies: as of `fit_energies`.
+        weights: as of `fit_energies`.
+        ridge: as of `fit_energies`.
+
+    Returns:
+        A plain report for the record.
+
+    Raises:
+        ValueError: E0 cannot be had in the way that is asked for.
+    """
+    constants = take_constants(potential, train)
+    return constants | fit_energies(
+        potential, train, atomic_energies=atomic_energies, weights=weights, ridge=ridge
+    )
+
+
+def take_constants(potential: Potential, train: FrameDataset) -> dict[str, Any]:
+    """Sets the constants of a model that takes any from the training data; a plain report."""
+    if not isinstance(potential.model, ScalesToData):
+        return {}
+    scales = potential.model.scale_to_data(_with_vectors(train, potential))
+    return {"scales": scales} if scales else {}
+
+
+def fit_energies(
+    potential: Potential,
+    train: FrameDataset,
+    *,
+    atomic_energies: str | Mapping[str, float] = "least_squares",
+    weights: LinearWeights | None = None,
+    ridge: float = 0.0,
+) -> dict[str, Any]:
+    """Sets E0, and the linear readout or the energy scale, to what the training data say.
+
+    E0 comes first. A model with a linear readout then gets the exact least-squares solution for its
+    coefficients, and for E0 with them unless that is given or from isolated atoms: then the energy
+    of an isolated atom stays the one asked for, and E0 makes up for what the model itself gives
+    such an atom. Any other model is scaled by the root mean square of the force labels, so that its
+    output of order one is of the order of the forces. What is frozen stays as it is. Energies from
+    isolated atoms are held through all training (`Potential.hold_isolated_atoms`).
 
     Args:
         potential: changed in place.
@@ -55,12 +97,10 @@ def initialise(
     Raises:
         ValueError: E0 cannot be had in the way that is asked for.
     """
-    energies, report = _atomic_energies(train, potential.species, atomic_energies)
-    potential.atomic_energies.set_values(energies)
-    if isinstance(potential.model, ScalesToData):
-        scales = potential.model.scale_to_data(_with_vectors(train, potential))
-        if scales:
-            report["scales"] = scales
+    report: dict[str, Any] = {"atomic_energies_from": FROZEN}
+    if not atomic_energies_are_held(potential):
+        energies, report = _atomic_energies(train, potential.species, atomic_energies)
+        potential.atomic_energies.set_values(energies)
     if isinstance(potential.model, HasLinearReadout):
         report |= _solve(potential, train, weights, report["atomic_energies_from"], ridge)
     else:
@@ -94,14 +134,14 @@ def _solve(
 ) -> dict[str, Any]:
     """The exact least-squares solution, with E0 in it if `source` says that it is fitted."""
     fitted = source == "least_squares"
-    if not fitted:
+    if source not in ("least_squares", FROZEN):
         _keep_isolated_atoms(potential)
     model = potential.model
     if not fitted and isinstance(model, HasLinearReadout) and not len(model.linear_coefficients):
         return {}
     solve = solve_linear_readout(
         potential,
-        _blocks(train),
+        blocks_of_frames(train),
         weights or LinearWeights(),
         atoms_per_frame=float(train.num_atoms.mean()),
         fit_atomic_energies=fitted,
@@ -163,14 +203,14 @@ def _isolated_atoms(train: FrameDataset, species: tuple[str, ...]) -> dict[str, 
 
 def _with_vectors(train: FrameDataset, potential: Potential) -> Iterator[Batch]:
     """All frames in batches on the potential's device, with the edge vectors that models read."""
-    for batch in _blocks(train):
+    for batch in blocks_of_frames(train):
         batch = batch.to(str(potential.device))
         batch.edge_vectors = edge_vectors(batch).to(potential.dtype)
         yield batch
 
 
-def _blocks(train: FrameDataset) -> Iterator[Batch]:
-    """All frames in order, in batches of about `_ATOMS_PER_BLOCK` atoms."""
+def blocks_of_frames(train: FrameDataset) -> Iterator[Batch]:
+    """All frames in order, in batches of so few atoms that their linear response fits memory."""
     frames, atoms = [], 0
     for index in range(len(train)):
         frame = train[index]

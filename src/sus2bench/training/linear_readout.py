@@ -21,6 +21,7 @@ from sus2bench.atoms.frame import edge_vectors
 from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import gather_from_ranks
+from sus2bench.training.freezing import atomic_energies_are_held, readout_is_held
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def solve_linear_readout(
 ) -> LinearReport:
     """Sets E0 and xi of a potential to the least-squares optimum for the labels in `batches`.
 
-    Also sets the units of xi by the effect of each coefficient, for the steps that follow.
+    Also sets the units of xi by the effect of each coefficient, for the steps that follow. What is
+    frozen stays, to the bit.
 
     Args:
         potential: its model must be `HasLinearReadout`; E0 should be close to right already, so
@@ -80,28 +82,31 @@ def solve_linear_readout(
     potential.eval()
     factor = Triangle()
     fit_atomic_energies &= potential.atomic_energies.isolated is None
-    species = len(potential.species)
-    energies = species if fit_atomic_energies else 0
+    species, count = len(potential.species), model.linear_coefficients.numel()
+    energies = species if fit_atomic_energies and not atomic_energies_are_held(potential) else 0
+    coefficients = 0 if readout_is_held(potential) else count
+    columns = slice(species - energies, species + coefficients)
     frames = 0
     for batch in batches:
         frames += batch.num_graphs
         design, target = _rows(potential, model, batch, weights, atoms_per_frame)
-        factor.add(design if fit_atomic_energies else design[:, species:], target)
+        factor.add(design[:, columns], target)
     if not factor.rows:
         raise ValueError("no frame has a label: nothing determines the linear coefficients")
-    if not energies + model.linear_coefficients.numel():
+    if not energies + coefficients:
         raise ValueError("there is nothing to solve for: no coefficients, and E0 is to stay")
     norms, rows = factor.column_norms()[energies:], factor.rows
     if ridge > 0:
         factor.add(*_ridge(norms, model.linear_coefficients, ridge, energies))
     solution, rank, residual = factor.solve(relative_tolerance)
     with torch.no_grad():
-        if fit_atomic_energies:
+        if energies:
             potential.atomic_energies.values.add_(solution[:energies])
-    # One unit of a trained coefficient then changes predictions by one, in the norm of the loss.
-    effect = norms / frames**0.5
-    units = torch.where(effect > 0, 1 / effect, torch.ones_like(effect))
-    model.set_linear_coefficients(model.linear_coefficients + solution[energies:], units)
+    if coefficients:
+        # One unit of a trained coefficient then changes predictions by one, in the loss's norm.
+        effect = norms / frames**0.5
+        units = torch.where(effect > 0, 1 / effect, torch.ones_like(effect))
+        model.set_linear_coefficients(model.linear_coefficients + solution[energies:], units)
     potential.train(was_training)
     largest = max(map(abs, solution[energies:].tolist()), default=0.0)
     return LinearReport(rows, len(solution), rank, residual, largest)

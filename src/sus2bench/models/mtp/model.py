@@ -13,6 +13,7 @@ from sus2bench.models.moment_tensor.readout import Readout
 from sus2bench.models.mtp.levels import level_table
 from sus2bench.models.mtp.mlip_file import table_from_file
 from sus2bench.models.mtp.radial import PairRadial
+from sus2bench.models.species import SpeciesTensor
 
 
 class MTP(MomentTensorModel):
@@ -96,6 +97,17 @@ class MTP(MomentTensorModel):
             ),
             "scalar_coefficients": parameter_counts(len(self.readout.coefficients)),
         }
+
+    def block_parameters(self) -> dict[str, tuple[str, ...]]:
+        """The parameters of each block of `parameter_blocks`."""
+        return {
+            "radial_coefficients": ("radial.coefficients",),
+            "scalar_coefficients": ("readout.coefficients",),
+        }
+
+    def species_tensors(self) -> dict[str, SpeciesTensor]:
+        """Which numbers belong to which pair of elements, see `models.species`."""
+        return {"radial.coefficients": SpeciesTensor((0, 1))}
 
 
 def _table(basis: str | PathLike[str] | Mapping[str, Any], level: int) -> ContractionTable:

@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from sus2bench.models.base import SiteEnergyModel
 from sus2bench.models.nep.descriptor import Descriptor
 from sus2bench.models.nep.network import Networks
+from sus2bench.models.species import SpeciesTensor
 
 HIGHEST_RANK = 8
 ROOM_FOR_NEIGHBOURS = (400, 200)
@@ -165,6 +166,23 @@ class NEP(SiteEnergyModel):
             "radial_coefficients": per_pair(self.descriptor.radial.coefficients),
             "angular_coefficients": per_pair(self.descriptor.angular.coefficients),
             "networks": block((inputs + 2) * neurons, elements, species, common=1),
+        }
+
+    def block_parameters(self) -> dict[str, tuple[str, ...]]:
+        """The parameters of each block of `parameter_blocks`."""
+        return {
+            "radial_coefficients": ("descriptor.radial",),
+            "angular_coefficients": ("descriptor.angular",),
+            "networks": ("networks",),
+        }
+
+    def species_tensors(self) -> dict[str, SpeciesTensor]:
+        """Which numbers belong to which element or pair, see `models.species`."""
+        pairs = ("descriptor.radial.coefficients", "descriptor.angular.coefficients")
+        networks = ("networks.w0", "networks.b0", "networks.w1")
+        return {
+            **dict.fromkeys(pairs, SpeciesTensor((0, 1))),
+            **dict.fromkeys(networks, SpeciesTensor((0,))),
         }
 
 

@@ -137,6 +137,24 @@ class NEPRepulsion(PairRepulsion):
             "factor": self.factor,
         }
 
+    def for_species(self, species: Sequence[str]) -> "NEPRepulsion":
+        """The same repulsion between these elements.
+
+        Raises:
+            ValueError: an element that the table of the flexible form does not have.
+        """
+        arguments = self.hyperparameters() | {"species": list(species)}
+        if self.pairs is not None:
+            types = self.type_of[[atomic_number(symbol) for symbol in species]]
+            if bool((types < 0).any()):
+                known = ", ".join(chemical_symbols[number] for number in self.species)
+                raise ValueError(
+                    f"the repulsion has a table of pairs of {known} alone: it cannot be extended"
+                )
+            first, second = torch.triu_indices(len(types), len(types))
+            arguments["pairs"] = self.table[self.row[types[first], types[second]]].tolist()
+        return NEPRepulsion(**arguments)
+
 
 def _scaled_radius(number: int) -> float:
     """4/3 of a covalent radius, Å, with the six digits that GPUMD keeps of it."""

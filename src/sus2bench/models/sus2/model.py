@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from sus2bench.models.moment_tensor.base import EAGER, MomentTensorModel, parameter_counts
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, plain_table
 from sus2bench.models.moment_tensor.readout import Readout
+from sus2bench.models.species import SpeciesTensor
 from sus2bench.models.sus2.contractions import complete_table, published_table
 from sus2bench.models.sus2.mtp_file import table_from_file
 from sus2bench.models.sus2.pair_distances import element_radii, shortest_distances
@@ -176,6 +177,31 @@ class SUS2(MomentTensorModel):
             "species_factor": parameter_counts(functions * species, species),
             "species_weight": parameter_counts(species),
             "scalar_coefficients": parameter_counts(len(self.readout.coefficients)),
+        }
+
+    def block_parameters(self) -> dict[str, tuple[str, ...]]:
+        """The parameters of each block of `parameter_blocks`."""
+        return {
+            "pair_scaling": ("radial.alpha", "radial.r0"),
+            "radial_coefficients": ("radial.coefficients",),
+            "species_factor": ("radial.species_factor",),
+            "species_weight": ("readout.species_weight",),
+            "scalar_coefficients": ("readout.coefficients",),
+        }
+
+    def species_tensors(self) -> dict[str, SpeciesTensor]:
+        """Which numbers belong to which element or pair, see `models.species`."""
+        scaling = {
+            "pair": SpeciesTensor((1, 2)),
+            "element_ordered": SpeciesTensor((1,), blocks=2),
+            "element_symmetric": SpeciesTensor((1,)),
+        }[self.radial.parametrization]
+        return {
+            "radial.alpha": scaling,
+            "radial.r0": scaling._replace(distance=True),
+            "radial.species_factor": SpeciesTensor((0,)),
+            "radial.unused_species_factors": SpeciesTensor((1,)),
+            "readout.species_weight": SpeciesTensor((0,)),
         }
 
 

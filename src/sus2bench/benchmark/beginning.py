@@ -1,0 +1,196 @@
+"""What a training run begins with: a new potential or that of a file, and its initial values."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sus2bench.benchmark.sources import species_list
+from sus2bench.data.datamodule import FrameDataModule
+from sus2bench.models.linear import HasLinearReadout
+from sus2bench.models.loading import load_potential
+from sus2bench.models.potential import Potential
+from sus2bench.models.species import extend, nearest_species
+from sus2bench.models.zbl import ZBL, PairRepulsion
+from sus2bench.training.added_species import fit_added_energies
+from sus2bench.training.freezing import freeze, thawed
+from sus2bench.training.initialise import initialise, trains_by_steps
+from sus2bench.training.linear_readout import LinearWeights
+from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.multistart import MultiStart
+from sus2bench.training.regularization import Regularization
+
+logger = logging.getLogger(__name__)
+
+
+def new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
+    """A potential of the model that is configured, for the elements of the data."""
+    species = list(datamodule.species)
+    model = instantiate(cfg.model, species=species, _convert_="all")
+    potential = Potential(model, zbl=_repulsion(cfg, species)).to(dtype_of(cfg))
+    # Energies of isolated atoms will be held, which the count of parameters is to know.
+    held = cfg.potential.atomic_energies == "isolated_atoms"
+    potential.atomic_energies.values.requires_grad_(not held)
+    if potential.cutoff > datamodule.cutoff:
+        raise ValueError(
+            f"the repulsion reaches {potential.cutoff:.2f} Å, farther than model.cutoff="
+            f"{model.cutoff} Å: raise that, or set potential.zbl=false"
+        )
+    return potential
+
+
+def _repulsion(cfg: DictConfig, species: list[str]) -> PairRepulsion | None:
+    """The repulsion that `potential.zbl` asks for: true for `ZBL`, or any other by `_target_`."""
+    if OmegaConf.is_config(cfg.potential.zbl):
+        repulsion: PairRepulsion = instantiate(cfg.potential.zbl, species=species, _convert_="all")
+        return repulsion
+    return ZBL(species) if cfg.potential.zbl else None
+
+
+def potential_of_file(cfg: DictConfig) -> Potential | None:
+    """The potential of the file that training starts from, if there is one.
+
+    Raises:
+        ValueError: if a repulsion is asked for, which only new models get.
+    """
+    if cfg.potential.start is None:
+        return None
+    if cfg.potential.zbl:
+        raise ValueError(
+            f"potential.zbl adds a repulsion to new models; {cfg.potential.start} keeps what it "
+            "has: leave one of potential.zbl and potential.start out"
+        )
+    species = species_list(cfg.potential.species)
+    logger.info("%s keeps its own model, cutoff and repulsion", cfg.potential.start)
+    # Lightning leaves a model in the mode it finds it in.
+    start, backend = cfg.potential.start, cfg.potential.backend
+    return load_potential(start, species, dtype=dtype_of(cfg), backend=backend).train()
+
+
+def with_elements_of(
+    datamodule: FrameDataModule, cfg: DictConfig, potential: Potential
+) -> tuple[Potential, dict[str, str]]:
+    """The potential of a file, with those elements of the data added that it lacks.
+
+    Returns:
+        The potential, and for each new element the one it starts as.
+
+    Raises:
+        ValueError: if it lacks elements and `potential.add_species` does not allow to add them.
+    """
+    new = sorted(set(datamodule.species) - set(potential.species))
+    allowed = plain(cfg.potential.add_species)
+    if not new:
+        return potential, {}
+    if not (allowed or isinstance(allowed, Mapping)):
+        raise ValueError(
+            f"{cfg.potential.start} does not know {new} of the training data; "
+            "potential.add_species=true adds them"
+        )
+    like = nearest_species(new, potential.species)
+    if isinstance(allowed, Mapping):
+        like |= {symbol: str(other) for symbol, other in allowed.items() if symbol in new}
+    logger.info("added elements start as %s", like)
+    return extend(potential, like), like
+
+
+def initial_values(
+    cfg: DictConfig,
+    potential: Potential,
+    added: Mapping[str, str],
+    datamodule: FrameDataModule,
+    loss: PotentialLoss,
+    regularization: Regularization,
+) -> dict[str, Any]:
+    """Sets initial values, unless they are those of a trained file; returns a report.
+
+    An exact solve is all the training there is, so that it is made for any file. What is frozen
+    stays as it is in a trained file, and as it is set here in any other potential.
+
+    Args:
+        cfg: of the run.
+        potential: changed in place.
+        added: elements that the file did not have, and those they start as.
+        datamodule: whose training frames count.
+        loss: whose weights the exact solve takes.
+        regularization: whose ridge on the readout the exact solve takes.
+
+    Raises:
+        ValueError: if atomic energies or several starts are asked for in a way that a file would
+            ignore.
+    """
+    model, energies = potential.model, plain(cfg.potential.atomic_energies)
+    untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
+    arguments = {
+        "atomic_energies": energies,
+        "weights": LinearWeights(**loss.weights),
+        "ridge": regularization.weights["readout"],
+    }
+    if cfg.potential.multistart is not None:
+        return _best_of_several(cfg, potential, datamodule, loss)
+    if cfg.potential.start is None or untrained:
+        with thawed(potential):
+            return initialise(potential, datamodule.train, **arguments)
+    if not trains_by_steps(potential):
+        return initialise(potential, datamodule.train, **arguments)
+    if energies != "least_squares":
+        raise ValueError(
+            f"{cfg.potential.start} is trained and keeps its atomic energies: leave "
+            "potential.atomic_energies out, or start from an untrained file"
+        )
+    report: dict[str, Any] = {"start": str(cfg.potential.start)}
+    if added:
+        fitted = fit_added_energies(potential, datamodule.train, list(added))
+        report["added_species"] = {
+            symbol: {"starts_as": added[symbol], "atomic_energy": energy}
+            for symbol, energy in fitted.items()
+        }
+    return report
+
+
+def _best_of_several(
+    cfg: DictConfig, potential: Potential, datamodule: FrameDataModule, loss: PotentialLoss
+) -> dict[str, Any]:
+    """Initial values as `potential.multistart` chooses them."""
+    if cfg.potential.start is not None:
+        raise ValueError(
+            f"potential.multistart draws new initial values, but {cfg.potential.start} brings its "
+            "own: leave one of potential.multistart and potential.start out"
+        )
+    if "seed" not in cfg.model:
+        raise ValueError("potential.multistart needs a model with a seed: leave it out")
+
+    def make(seed: int) -> Potential:
+        changed = cfg.copy()
+        changed.model.seed = seed
+        made = new_potential(changed, datamodule)
+        freeze(made, plain(cfg.potential.freeze))
+        return made
+
+    settings = {"_target_": "sus2bench.training.multistart.MultiStart"}
+    chooser: MultiStart = instantiate(
+        OmegaConf.merge(settings, cfg.potential.multistart), _convert_="all"
+    )
+    energies = plain(cfg.potential.atomic_energies)
+    return chooser.initialise(
+        potential, make, cfg.model.seed, datamodule.train, loss, atomic_energies=energies
+    )
+
+
+def dtype_of(cfg: DictConfig) -> torch.dtype:
+    """The floating-point type that the configuration names.
+
+    Raises:
+        ValueError: for any other than float32 and float64.
+    """
+    if cfg.dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype is float32 or float64, not {cfg.dtype!r}")
+    return torch.float32 if cfg.dtype == "float32" else torch.float64
+
+
+def plain(value: Any) -> Any:
+    """A part of the configuration as plain data."""
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
