@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sus2bench.models.moment_tensor.moments import direction_monomials
+from sus2bench.models.moment_tensor.radial import along
 
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
@@ -75,9 +76,7 @@ class TorchEdges:
         functions = model.radial
         if model.dtype != torch.float64:
             functions = copy.deepcopy(functions).to(torch.float64)
-        radial, slope = torch.func.jvp(
-            lambda r: functions(r, *pair_types), (distance,), (torch.ones_like(distance),)
-        )
+        radial, slope = along(lambda r: functions(r, *pair_types), distance)
         self._by_parameter = model.radial.by_parameters(distance, *pair_types)
         self._monomials, monomial_slopes = _monomials(vectors, model.moments.max_rank)
         self._function = model.moments.function_of_basic
@@ -93,7 +92,8 @@ class TorchEdges:
     def moments(self) -> Tensor:
         """See `FrameEdges`."""
         zeros = self._value.new_zeros(self._atoms, len(self._function))
-        return zeros.index_add(0, self._centre, self._value)
+        basic: Tensor = zeros.index_add(0, self._centre, self._value)
+        return basic
 
     def sums(self, slopes: Tensor, *, virial: bool, radial: bool) -> EdgeSums:
         """See `FrameEdges`."""
@@ -128,7 +128,7 @@ class TorchEdges:
             _rows(self._by_parameter[0], around),
             _rows(self._monomials, around),
         )
-        sums = torch.einsum("rnms,rnk->rmks", by_parameter, monomials)
+        sums: Tensor = torch.einsum("rnms,rnk->rmks", by_parameter, monomials)
         sums = sums.unflatten(0, (self._atoms, self._kinds))
         of_basic: Tensor = sums[:, :, self._function, self._monomial].transpose(1, 2)
         return of_basic
@@ -140,7 +140,8 @@ class TorchEdges:
         onto.index_add_(0, self._neighbour * atoms + self._centre, -slope)
         onto = onto.view(atoms, atoms, *slope.shape[1:])
         onto.diagonal().add_(own.permute(1, 2, 0))
-        return onto.transpose(1, 2)
+        pulls: Tensor = onto.transpose(1, 2)
+        return pulls
 
     def _direct_factor(self, slopes: Tensor) -> Tensor:
         """What multiplies dR_mu'/dtheta and dR_mu/dtheta: (E, 2, 3, F).
@@ -172,8 +173,8 @@ def _monomials(vectors: Tensor, max_rank: int) -> tuple[Tensor, Tensor]:
         return direction_monomials(unit, max_rank).t()
 
     axes = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
-    along = [torch.func.jvp(of, (vectors,), (axis.expand_as(vectors),)) for axis in axes]
-    return along[0][0], torch.stack([slope for _, slope in along], dim=1)
+    slopes = [torch.func.jvp(of, (vectors,), (axis.expand_as(vectors),))[1] for axis in axes]
+    return of(vectors), torch.stack(slopes, dim=1)
 
 
 def _padded(groups: Tensor, count: int) -> Tensor:

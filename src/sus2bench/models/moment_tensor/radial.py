@@ -1,6 +1,7 @@
 """What the radial functions of a moment tensor potential are to the rest of it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
@@ -25,6 +26,12 @@ class RadialForm(NamedTuple):
     """One factor on all functions."""
     min_dist: float
     """Å."""
+
+
+def along(function: Callable[[Tensor], Tensor], argument: Tensor) -> tuple[Tensor, Tensor]:
+    """A function that acts element by element, and its derivative."""
+    value, slope = torch.func.jvp(function, (argument,), (torch.ones_like(argument),))[:2]
+    return value, slope
 
 
 class RadialFunctions(nn.Module, ABC):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sus2bench.models.moment_tensor.chebyshev import chebyshev
-from sus2bench.models.moment_tensor.radial import RadialForm, RadialFunctions
+from sus2bench.models.moment_tensor.radial import RadialForm, RadialFunctions, along
 
 
 class PairRadial(RadialFunctions):
@@ -90,7 +90,7 @@ class PairRadial(RadialFunctions):
             inside = (distance - self.cutoff).clamp(max=0)
             return torch.stack(chebyshev(x, self.scaling * inside.square(), size), dim=1)
 
-        value, slope = torch.func.jvp(terms, (distance,), (torch.ones_like(distance),))
+        value, slope = along(terms, distance)
         shape = (-1, functions, -1)
         return value.unsqueeze(1).expand(shape), slope.unsqueeze(1).expand(shape)
 

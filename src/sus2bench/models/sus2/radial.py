@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sus2bench.models.moment_tensor.chebyshev import chebyshev
-from sus2bench.models.moment_tensor.radial import RadialForm, RadialFunctions
+from sus2bench.models.moment_tensor.radial import RadialForm, RadialFunctions, along
 from sus2bench.models.sus2.mtp_file import RADIAL_BASIS_TYPES, SCALING_MAPS
 from sus2bench.models.sus2.pair_scaling import scaling_rule
 
@@ -196,12 +196,11 @@ class UniversalRadial(RadialFunctions):
             embedded = x * torch.rsqrt(1 + x * x) if self._rational else x.tanh()
             return torch.stack(chebyshev(embedded, torch.ones_like(x), form.size), dim=-1)
 
-        def with_slope(x: Tensor) -> tuple[Tensor, Tensor]:
-            value, slope = torch.func.jvp(of, (x,), (torch.ones_like(x),))
-            return value, slope
+        def slope_of(x: Tensor) -> Tensor:
+            return along(of, x)[1]
 
         x = 0.5 * alpha * (distance - r0)
-        (value, slope), (_, curvature) = torch.func.jvp(with_slope, (x,), (torch.ones_like(x),))
+        value, (slope, curvature) = of(x), along(slope_of, x)
         return value, slope, curvature
 
     @property
