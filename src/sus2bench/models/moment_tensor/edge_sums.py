@@ -17,8 +17,10 @@ class EdgeSums(NamedTuple):
     """Of a frame with N atoms of some kinds; each of F radial functions has S parameters."""
 
     pulls: Tensor
-    """(N, 3, N, basic): minus derivatives of the moments of the second atom by the position of the
-    first."""
+    """(N, slots, 3, basic): minus derivatives of an atom's moments by the positions of the atoms in
+    its slots."""
+    atoms: Tensor
+    """(N, slots) which atoms these are; slots left over have pulls of zero."""
     strain: Tensor | None
     """(N, 9, basic): derivatives of basic moments by the strain; None without virial."""
     direct: "DirectSums | None"
@@ -36,6 +38,41 @@ class DirectSums(NamedTuple):
     """(N, 3, kind of centre, F, S): minus that over the edges that end at an atom."""
     outer: Tensor | None
     """(kind of centre, kind of neighbour, 9, F, S): that (x) r over all edges, with virial."""
+
+
+class Slots(NamedTuple):
+    """Places for each atom itself and its neighbours, each once however many images it has."""
+
+    atoms: Tensor
+    """(N, slots); 0 where there are slots left over."""
+    of_centre: Tensor
+    """(N,) the slot of the atom itself."""
+    of_edge: Tensor
+    """(E,) the slot of the neighbour among those of the centre."""
+
+
+def slots_of(edge_index: Tensor, atoms: int) -> Slots:
+    """Slots for the neighbours of each of N atoms, or for all atoms where that is hardly more.
+
+    Args:
+        edge_index: (2, E), row 0 the neighbour, row 1 the centre.
+        atoms: N.
+    """
+    neighbour, centre = edge_index
+    every = torch.arange(atoms, device=centre.device)
+    keys, place = torch.unique(
+        torch.cat([centre * atoms + neighbour, every * (atoms + 1)]), return_inverse=True
+    )
+    counts = torch.bincount(keys // atoms, minlength=atoms)
+    most = int(counts.max())
+    if 2 * most > atoms:
+        return Slots(every.expand(atoms, atoms), every, neighbour.contiguous())
+    first = counts.cumsum(0) - counts
+    slot = torch.arange(len(keys), device=keys.device) - first[keys // atoms]
+    found = torch.zeros(atoms, most, dtype=torch.long, device=keys.device)
+    found[keys // atoms, slot] = keys % atoms
+    of_edge, of_centre = slot[place].split([len(centre), atoms])
+    return Slots(found, of_centre.contiguous(), of_edge.contiguous())
 
 
 class FrameEdges(Protocol):
@@ -103,7 +140,7 @@ class TorchEdges:
             zeros = strain.new_zeros(self._atoms, *strain.shape[1:])
             strain = zeros.index_add(0, self._centre, strain)
         direct = self._direct_sums(slopes, virial) if radial else None
-        return EdgeSums(self._pulls(), strain, direct)
+        return EdgeSums(*self._pulls(), strain, direct)
 
     def _direct_sums(self, slopes: Tensor, virial: bool) -> DirectSums:
         # Edges in rows: those of a centre with neighbours of a kind, or the other way round.
@@ -133,15 +170,18 @@ class TorchEdges:
         of_basic: Tensor = sums[:, :, self._function, self._monomial].transpose(1, 2)
         return of_basic
 
-    def _pulls(self) -> Tensor:
-        atoms, slope = self._atoms, self._slope
-        own = slope.new_zeros(atoms, *slope.shape[1:]).index_add(0, self._centre, slope)
-        onto = slope.new_zeros(atoms * atoms, *slope.shape[1:])
-        onto.index_add_(0, self._neighbour * atoms + self._centre, -slope)
-        onto = onto.view(atoms, atoms, *slope.shape[1:])
-        onto.diagonal().add_(own.permute(1, 2, 0))
-        pulls: Tensor = onto.transpose(1, 2)
-        return pulls
+    def _pulls(self) -> tuple[Tensor, Tensor]:
+        """Pulls and the atoms of their slots."""
+        slots, slope = (
+            slots_of(torch.stack([self._neighbour, self._centre]), self._atoms),
+            self._slope,
+        )
+        atoms, of_centre, of_edge = slots
+        pulls = slope.new_zeros(atoms.numel(), *slope.shape[1:])
+        first = torch.arange(self._atoms, device=atoms.device) * atoms.shape[1]
+        pulls.index_add_(0, (first + of_centre)[self._centre], slope)
+        pulls.index_add_(0, first[self._centre] + of_edge, -slope)
+        return pulls.unflatten(0, atoms.shape), atoms
 
     def _direct_factor(self, slopes: Tensor) -> Tensor:
         """What multiplies dR_mu'/dtheta and dR_mu/dtheta: (E, 2, 3, F).

@@ -18,10 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from sus2bench.models.moment_tensor.edge_sums import DirectSums
+from sus2bench.models.moment_tensor.edge_sums import DirectSums, EdgeSums
 
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
+
+
+_BLOCK = 2**20
+"""Derivatives of forces that are in memory at once before they are summed over neighbours."""
 
 
 class FrameJacobian(NamedTuple):
@@ -107,9 +111,8 @@ def _of_frame(
         kernels.insert(0, found.curvature @ moments)
         energies.insert(0, slopes.flatten() @ moments.flatten(0, 1))
         columns = torch.cat([numbers, columns])
-    pulls = sums.pulls.flatten(2).flatten(0, 1)
-    forces = torch.cat([pulls @ kernel.flatten(0, 1) for kernel in kernels], dim=1)
-    forces, total = forces.unflatten(0, (len(types), 3)), None
+    forces = torch.cat([_forces(sums, kernel) for kernel in kernels], dim=2)
+    total = None
     if sums.strain is not None:
         strain = sums.strain.transpose(0, 1).flatten(1)
         total = torch.cat([strain @ kernel.flatten(0, 1) for kernel in kernels], dim=1)
@@ -147,6 +150,22 @@ def _moments_by_parameter(
     target = places[:, :, model.moments.function_of_basic].transpose(1, 2).flatten(2)
     sums = sums.flatten(2)
     return sums.new_zeros(*sums.shape[:2], width).scatter_add(2, target, sums)
+
+
+def _forces(sums: EdgeSums, kernel: Tensor) -> Tensor:
+    """The part that comes by the moments, (N, 3, P), for dg/dtheta (N, basic, P)."""
+    atoms, slots, _, basic = sums.pulls.shape
+    if slots == atoms:
+        pulls = sums.pulls.permute(1, 2, 0, 3).reshape(3 * atoms, atoms * basic)
+        return (pulls @ kernel.flatten(0, 1)).unflatten(0, (atoms, 3))
+    width = kernel.shape[2]
+    forces = kernel.new_zeros(atoms, 3 * width)
+    block = max(1, _BLOCK // (slots * 3 * width))
+    parts = (sums.pulls.split(block), kernel.split(block), sums.atoms.split(block))
+    for pulls, slopes, places in zip(*parts, strict=True):
+        by_slot = pulls.flatten(1, 2) @ slopes
+        forces.index_add_(0, places.flatten(), by_slot.view(-1, 3 * width))
+    return forces.unflatten(1, (3, width))
 
 
 def _add_direct(

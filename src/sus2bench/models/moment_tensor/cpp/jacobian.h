@@ -49,8 +49,9 @@ struct EdgeTerms {
 inline void add_edge(const Problem &problem, const Surroundings<double> &a, const EdgeTerms &terms,
                      int64_t v, int lane) {
     constexpr int64_t BLOCK = FUNCTIONS * TERMS;
-    const int64_t atoms = problem.atoms, kinds = problem.kinds, centre = a.atom;
-    const int64_t neighbour = problem.neighbour[a.edge[v * LANES<double> + lane]];
+    const int64_t kinds = problem.kinds, centre = a.atom, edge = a.edge[v * LANES<double> + lane];
+    const int64_t neighbour = problem.neighbour[edge];
+    double *pulls = problem.pulls + centre * problem.slots * 3 * BASIC;
     const int64_t kind = problem.kind[neighbour], own_kind = problem.kind[centre];
     double value[FUNCTIONS][TERMS], slope[FUNCTIONS][TERMS], unit[3], vector[3];
     for (int mu = 0; mu < FUNCTIONS; ++mu)
@@ -66,8 +67,8 @@ inline void add_edge(const Problem &problem, const Surroundings<double> &a, cons
         for (int s = 0; s < TERMS; ++s) sums[s] += monomial * value[FUNCTION_OF[i]][s];
     });
     for (int axis = 0; axis < 3; ++axis) {
-        double *pull = problem.pulls + ((centre * 3 + axis) * atoms + centre) * BASIC;
-        double *push = problem.pulls + ((neighbour * 3 + axis) * atoms + centre) * BASIC;
+        double *pull = pulls + (3 * problem.own_slot[centre] + axis) * BASIC;
+        double *push = pulls + (3 * problem.slot[edge] + axis) * BASIC;
         double *strain = problem.strain ? problem.strain + (centre * 9 + 3 * axis) * BASIC : nullptr;
         for (int i = 0; i < BASIC; ++i) {
             const double by_axis = terms.pull[axis][i][lane];

@@ -8,7 +8,7 @@ from torch import Tensor
 from sus2bench.models.moment_tensor.cpp.library import Problem
 from sus2bench.models.moment_tensor.cpp.operator import prepare
 from sus2bench.models.moment_tensor.curvature import Curvatures
-from sus2bench.models.moment_tensor.edge_sums import DirectSums, EdgeSums
+from sus2bench.models.moment_tensor.edge_sums import DirectSums, EdgeSums, slots_of
 
 if TYPE_CHECKING:
     from sus2bench.models.moment_tensor.base import MomentTensorModel
@@ -58,6 +58,7 @@ class KernelEdges:
             t.contiguous() for t in (first, edge_index[0], types, vectors.double(), kind)
         )
         self._parameters = parameters
+        self._slots = slots_of(edge_index, len(types))
         self._basic, self._functions = len(model.table.basic), len(form.scaling_of)
         problem = Problem(
             atoms=len(types),
@@ -86,12 +87,14 @@ class KernelEdges:
     def sums(self, slopes: Tensor, *, virial: bool, radial: bool) -> EdgeSums:
         """See `FrameEdges`."""
         atoms, kinds, basic = self._problem.atoms, self._kinds, self._basic
-        slopes = slopes.contiguous()
-        pulls = slopes.new_zeros(atoms, 3, atoms, basic)
+        slopes, slots = slopes.contiguous(), self._slots
+        pulls = slopes.new_zeros(*slots.atoms.shape, 3, basic)
         strain = slopes.new_zeros(atoms, 9, basic) if virial else None
         direct = None
         problem = Problem.from_buffer_copy(self._problem)
         problem.basic, problem.pulls = slopes.data_ptr(), pulls.data_ptr()
+        problem.slots = slots.atoms.shape[1]
+        problem.own_slot, problem.slot = slots.of_centre.data_ptr(), slots.of_edge.data_ptr()
         problem.strain = None if strain is None else strain.data_ptr()
         if radial:
             block = self._functions, self._model.radial.parameter_numbers.shape[3]
@@ -105,4 +108,4 @@ class KernelEdges:
                 None if part is None else part.data_ptr() for part in direct
             )
         prepare(self._model).sums(problem)
-        return EdgeSums(pulls, strain, direct)
+        return EdgeSums(pulls, slots.atoms, strain, direct)

@@ -45,7 +45,9 @@ class Problem(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("vector_gradient", "basic")),
         *((name, ctypes.c_void_p) for name in ("scalars", "jacobian", "curvature")),
         ("kinds", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("kind", "moments", "moment_sums", "pulls")),
+        *((name, ctypes.c_void_p) for name in ("kind", "moments", "moment_sums")),
+        ("slots", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("own_slot", "slot", "pulls")),
         *((name, ctypes.c_void_p) for name in ("strain", "own", "onto", "outer")),
     )
 

@@ -42,7 +42,10 @@ struct Problem {
     const int64_t *kind;                       // (atoms), number of the type among those there are
     double *moments;                           // (atoms, BASIC) out
     double *moment_sums;                       // (atoms, BASIC, kinds, TERMS) out, or null
-    double *pulls, *strain;                    // (atoms, 3, atoms, BASIC), (atoms, 9, BASIC) out
+    int64_t slots;                             // of each centre, for itself and its neighbours
+    const int64_t *own_slot, *slot;            // (atoms), (edges)
+    double *pulls;                             // (atoms, slots, 3, BASIC) out
+    double *strain;                            // (atoms, 9, BASIC) out, or null
     double *own, *onto;                        // (atoms, 3, kinds, FUNCTIONS, TERMS) out, or null
     double *outer;                             // (kinds, kinds, 9, FUNCTIONS, TERMS) out, or null
 };
