@@ -115,17 +115,28 @@ class LevenbergMarquardt(WholeSetOptimizer):
 
 
 def damped_step(equations: NormalEquations, damping: float) -> Tensor:
-    """-(A + damping D)^-1 g, scaled to a unit diagonal first."""
+    """-(A + damping D)^-1 g, scaled to a unit diagonal first.
+
+    Parameters that nothing depends on, such as those of pairs that never meet, stay.
+    """
     diagonal = equations.matrix.diagonal()
+    active = torch.nonzero(diagonal > 0).squeeze(1)
+    step = torch.zeros_like(equations.gradient)
+    if not len(active):
+        return step
+    diagonal = diagonal[active]
     scale = diagonal.clamp(min=SMALLEST_DIAGONAL * float(diagonal.max())).rsqrt()
-    matrix = equations.matrix * scale * scale.unsqueeze(1)
+    matrix = equations.matrix.index_select(0, active).index_select(1, active)
+    matrix *= scale * scale.unsqueeze(1)
     matrix.diagonal().add_(damping)
     factor, failed = torch.linalg.cholesky_ex(matrix)
     while bool(failed):  # rounding has left it indefinite
         matrix.diagonal().add_(1e-12)
         factor, failed = torch.linalg.cholesky_ex(matrix)
-    right = -(scale * equations.gradient).unsqueeze(1)
-    return torch.cholesky_solve(right, factor).squeeze(1) * scale
+    right = -(scale * equations.gradient[active]).unsqueeze(1)
+    step[active] = torch.cholesky_solve(right, factor).squeeze(1) * scale
+    return step
+
 
 
 def _model_change(equations: NormalEquations, step: Tensor) -> float:
