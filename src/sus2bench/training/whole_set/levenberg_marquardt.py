@@ -138,7 +138,6 @@ def damped_step(equations: NormalEquations, damping: float) -> Tensor:
     return step
 
 
-
 def _model_change(equations: NormalEquations, step: Tensor) -> float:
     """g.s + s.A s / 2, negative."""
     return float(equations.gradient @ step + 0.5 * step @ (equations.matrix @ step))
