@@ -39,6 +39,26 @@ def test_gradient_is_that_of_the_objective(function):
     torch.testing.assert_close(found.gradient, gradient, rtol=0, atol=bound)
 
 
+def test_gradient_is_that_of_the_objective_where_isolated_atoms_are_held():
+    objective = make_problem()
+    objective.potential.hold_isolated_atoms({"Al": -1.0, "Ni": -2.0})
+    objective = Objective(objective.potential, objective.loss, objective.batches)
+    gradient = objective.value_and_gradient()[1]
+    found = normal_equations(objective)
+    assert len(found.parameters) == len(gradient)
+    bound = 1e-11 * float(gradient.abs().max())
+    torch.testing.assert_close(found.gradient, gradient, rtol=0, atol=bound)
+
+
+def test_the_readout_alone_has_its_part_of_the_matrix():
+    objective = make_problem()
+    whole, part = normal_equations(objective), normal_equations(objective, readout=True)
+    chosen = part.parameters
+    assert len(chosen) == 14 + 2  # xi and E0
+    torch.testing.assert_close(part.matrix, whole.matrix[chosen][:, chosen], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(part.gradient, whole.gradient[chosen], rtol=1e-12, atol=1e-12)
+
+
 def test_matrix_predicts_the_change_of_the_gradient_where_the_errors_vanish():
     objective = make_problem(amount=0.0)
     start, matrix = objective.get(), normal_equations(objective).matrix

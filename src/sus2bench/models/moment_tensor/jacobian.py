@@ -157,7 +157,7 @@ def _forces(sums: EdgeSums, kernel: Tensor) -> Tensor:
     atoms, slots, _, basic = sums.pulls.shape
     if slots == atoms:
         pulls = sums.pulls.permute(1, 2, 0, 3).reshape(3 * atoms, atoms * basic)
-        return (pulls @ kernel.flatten(0, 1)).unflatten(0, (atoms, 3))
+        return (pulls @ kernel.flatten(0, 1)).view(atoms, 3, -1)
     width = kernel.shape[2]
     forces = kernel.new_zeros(atoms, 3 * width)
     block = max(1, _BLOCK // (slots * 3 * width))
@@ -165,7 +165,7 @@ def _forces(sums: EdgeSums, kernel: Tensor) -> Tensor:
     for pulls, slopes, places in zip(*parts, strict=True):
         by_slot = pulls.flatten(1, 2) @ slopes
         forces.index_add_(0, places.flatten(), by_slot.view(-1, 3 * width))
-    return forces.unflatten(1, (3, width))
+    return forces.view(atoms, 3, width)
 
 
 def _add_direct(

@@ -147,4 +147,5 @@ def _solve_readout(objective: Objective) -> None:
     """Puts xi and E0 to their optimum for all other parameters there are, up to the damping."""
     equations = normal_equations(objective, readout=True)
     if bool(torch.isfinite(equations.matrix).all()):
-        objective.set(objective.get() + damped_step(equations, READOUT_DAMPING))
+        step = damped_step(equations, READOUT_DAMPING)
+        objective.set(objective.get().index_add(0, equations.parameters, step))

@@ -12,10 +12,12 @@ frame, and of A.
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import ase
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from sus2bench.atoms.frame import build_frame, collate
 from sus2bench.models.derivatives import with_edge_vectors
 from sus2bench.models.moment_tensor.jacobian import FrameJacobian, NumberedParameter
 from sus2bench.training.distributed import sum_over_ranks
@@ -39,8 +41,10 @@ class HasJacobian(Protocol):
 
 
 class NormalEquations(NamedTuple):
-    """Of P parameters, in the order of the objective."""
+    """Of P parameters."""
 
+    parameters: Tensor
+    """(P,) their numbers in the objective, ascending."""
     matrix: Tensor
     """A (P, P), float64."""
     gradient: Tensor
@@ -52,7 +56,7 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
 
     Args:
         objective: the loss.
-        readout: only with respect to xi and E0; the rest of A and g is zero then.
+        readout: only with respect to xi and E0.
 
     Raises:
         ValueError: the model gives no derivatives by its parameters.
@@ -64,7 +68,7 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
             "optimizer needs: choose optimizer=lbfgs, or a model of moment tensors"
         )
     columns = _Columns(objective, potential.model, linear=readout)
-    sums = _Sums(columns.count, potential.device)
+    sums = _Sums(len(columns.parameters), potential.device)
     for batch in objective.batches():
         errors = objective.weighted_errors(batch)
         graph = with_edge_vectors(batch, torch.float64)
@@ -80,11 +84,10 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
     matrix, gradient = both[:-1], both[-1]
     if objective.regularization is not None:
         jacobian, residuals = objective.regularization_jacobian()
-        if readout:
-            jacobian = jacobian * columns.used
+        jacobian = jacobian[:, columns.parameters]
         matrix += 2 * jacobian.t() @ jacobian
         gradient = gradient + 2 * jacobian.t() @ residuals
-    return NormalEquations(matrix, gradient)
+    return NormalEquations(columns.parameters, matrix, gradient)
 
 
 class _Columns:
@@ -92,9 +95,7 @@ class _Columns:
 
     def __init__(self, objective: Objective, model: HasJacobian, *, linear: bool) -> None:
         potential = objective.potential
-        self.types, self.scale = potential.model.types, potential.atomic_energies.scale
-        self.virial = objective.loss.needs_stress
-        self.count = sum(objective.sizes)
+        self._types, self._scale = potential.model.types, potential.atomic_energies.scale
         first, begins = 0, {}
         for parameter, size in zip(objective.parameters, objective.sizes, strict=True):
             begins[id(parameter)] = first
@@ -109,34 +110,46 @@ class _Columns:
                 place[:, : elements.shape[1]] = begin + elements
             places.append(place)
             units.append(unit.to(torch.float64).expand(len(elements)))
-        self._place = torch.cat(places).to(potential.device)
+        place = torch.cat(places).to(potential.device)
         self._unit = torch.cat(units)
-        self._energies = begins.get(id(potential.atomic_energies.values))
-        self._kinds = potential.atomic_energies.values.numel()
-
-    @property
-    def used(self) -> Tensor:
-        """Which parameters of the objective have columns: (P,), 0 or 1."""
-        used = torch.zeros(self.count, dtype=torch.float64, device=self._place.device)
-        used[self._place[self._place >= 0]] = 1
-        if self._energies is not None:
-            used[self._energies : self._energies + self._kinds] = 1
-        return used
+        values = potential.atomic_energies.values
+        energies = torch.arange(values.numel(), device=place.device)
+        energies = begins[id(values)] + energies if id(values) in begins else energies[:0]
+        self.parameters = torch.unique(torch.cat([place[place >= 0], energies]))
+        """Which parameters of the objective have columns, ascending."""
+        number_of = torch.full((first + 1,), -1, device=place.device)
+        number_of[self.parameters] = torch.arange(len(self.parameters), device=place.device)
+        self._place, self._energies = number_of[place], number_of[energies]
+        self._lone: list[FrameJacobian] | None = None
+        if potential.atomic_energies.isolated is not None:
+            lone = collate([build_frame(ase.Atoms(s), potential.cutoff) for s in potential.species])
+            graph = with_edge_vectors(lone.to(str(potential.device)), torch.float64)
+            self._lone = list(model.jacobian(graph, virial=False, radial=not linear))
 
     def rows(self, batch: Batch, number: int, found: FrameJacobian) -> tuple[Tensor, Tensor]:
         """The parameters that a frame depends on, and its rows: of energy per atom, forces, stress.
 
         Returns:
-            (P,) numbers in the objective, and (1 + 3 N + 9, P) or without the stress.
+            (P,) numbers among `parameters`, and (1 + 3 N + 9, P) or without the stress.
         """
         begin, end = batch.ptr[number], batch.ptr[number + 1]
-        parts = [found.energy.unsqueeze(0) / (end - begin), found.forces.flatten(0, 1)]
+        kinds, counts = torch.unique(
+            self._types(batch.atomic_numbers[begin:end]), return_counts=True
+        )
+        energy = found.energy
+        if self._lone is not None:
+            # E0 is what is held less the energy of the lone atom.
+            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+                lone = self._lone[kind]
+                position = torch.searchsorted(found.columns, lone.columns)
+                energy = energy.index_add(0, position, lone.energy, alpha=-count)
+        parts = [energy.unsqueeze(0) / (end - begin), found.forces.flatten(0, 1)]
         if found.virial is not None:
             volume = torch.linalg.det(batch.cell[number]).abs()
             parts.append(found.virial.flatten(0, 1) / torch.where(volume > 0, volume, 1.0))
         place = self._place[found.columns]
         kept = place >= 0
-        rows = torch.cat(parts) * (self._unit[found.columns] * self.scale)
+        rows = torch.cat(parts) * (self._unit[found.columns] * self._scale)
         column, _ = torch.nonzero(kept, as_tuple=True)
         place, which = torch.unique(place[kept], return_inverse=True)
         if len(place) == len(which):
@@ -144,14 +157,11 @@ class _Columns:
         else:  # several numbers are sums of the same elements
             sums = rows.new_zeros(len(rows), len(place))
             rows = sums.index_add(1, which, rows[:, column])
-        if self._energies is not None:
-            kinds, counts = torch.unique(
-                self.types(batch.atomic_numbers[begin:end]), return_counts=True
-            )
+        if len(self._energies):
             composition = rows.new_zeros(len(rows), len(kinds))
             composition[0] = counts / (end - begin)
             rows = torch.cat([rows, composition], dim=1)
-            place = torch.cat([place, self._energies + kinds])
+            place = torch.cat([place, self._energies[kinds]])
         return place, rows
 
 
