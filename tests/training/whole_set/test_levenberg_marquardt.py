@@ -66,6 +66,15 @@ def test_regularization_is_part_of_matrix_and_gradient():
     assert float(added.diagonal().max()) > 0
 
 
+def test_held_energies_of_isolated_atoms_have_the_gradient_of_the_objective():
+    whole = make_problem(amount=0.1)
+    whole.potential.hold_isolated_atoms({"Al": -2.0, "Ni": -4.0})
+    objective = Objective(whole.potential, whole.loss, whole.batches)
+    gradient = objective.value_and_gradient()[1]
+    found = normal_equations(objective).gradient
+    torch.testing.assert_close(found, gradient, rtol=1e-9, atol=1e-11 * float(gradient.abs().max()))
+
+
 @pytest.mark.parametrize("parametrization", ["pair", "element_ordered", "element_symmetric"])
 def test_parameters_of_elements_have_the_gradient_of_the_objective(parametrization):
     objective = make_problem()

@@ -113,6 +113,8 @@ class _Columns:
         self._unit = torch.cat(units)
         self._energies = begins.get(id(potential.atomic_energies.values))
         self._kinds = potential.atomic_energies.values.numel()
+        held = potential.atomic_energies.isolated is not None
+        self._reference = objective.reference_jacobian() if held else None
 
     @property
     def used(self) -> Tensor:
@@ -144,12 +146,15 @@ class _Columns:
         else:  # several numbers are sums of the same elements
             sums = rows.new_zeros(len(rows), len(place))
             rows = sums.index_add(1, which, rows[:, column])
+        kinds, counts = torch.unique(
+            self.types(batch.atomic_numbers[begin:end]), return_counts=True
+        )
+        share = (counts / (end - begin)).to(rows)
+        if self._reference is not None:
+            rows[0] += share @ self._reference[kinds][:, place]
         if self._energies is not None:
-            kinds, counts = torch.unique(
-                self.types(batch.atomic_numbers[begin:end]), return_counts=True
-            )
             composition = rows.new_zeros(len(rows), len(kinds))
-            composition[0] = counts / (end - begin)
+            composition[0] = share
             rows = torch.cat([rows, composition], dim=1)
             place = torch.cat([place, self._energies + kinds])
         return place, rows
