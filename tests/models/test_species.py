@@ -25,6 +25,12 @@ MODELS = {
     "sus2 with its own scalings of every rank": lambda: Potential(
         SUS2(SYMBOLS, 4.0, max_rank=3, channels=1, scaling_map="LK", radial_basis_size=5)
     ),
+    "sus2 by elements, ordered": lambda: Potential(
+        SUS2(SYMBOLS, 4.0, channels=1, parametrization="element_ordered")
+    ),
+    "sus2 by elements, symmetric": lambda: Potential(
+        SUS2(SYMBOLS, 4.0, channels=1, parametrization="element_symmetric")
+    ),
     "sus2 with zbl": lambda: Potential(SUS2(SYMBOLS, 4.0, channels=1), zbl=ZBL(SYMBOLS)),
     "mtp": lambda: Potential(MTP(SYMBOLS, 4.0, level=8)),
     "nep": lambda: Potential(NEP(SYMBOLS, 5.0), zbl=NEPRepulsion(SYMBOLS, 2.0)),

@@ -18,6 +18,7 @@ from sus2bench.training.initialise import initialise
 from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.multistart import MultiStart, seeds
+from sus2bench.training.regularization import Regularization
 from sus2bench.training.whole_set.batches import FrameBlocks
 from sus2bench.training.whole_set.objective import Objective
 
@@ -98,6 +99,23 @@ def test_each_comparison_is_by_the_loss_and_keeps_the_better_half():
         # Steps of an optimizer with a line search never make anything worse.
         assert all(after[number] <= before[number] for number in after)
     assert str(report["multistart"]["chosen_seed"]) == min(rungs[-1], key=rungs[-1].get)
+
+
+def test_starts_are_compared_by_the_regularized_loss_after_a_solve_with_its_ridge():
+    regularization, train = Regularization(readout=0.1, smoothness=0.05), dataset()
+    potential = make(0)
+    report = MultiStart(2, atoms=1024).initialise(
+        potential, make, 0, train, LOSS, regularization=regularization
+    )
+    rung = report["multistart"]["rungs"][0]["losses"]
+    chosen = report["multistart"]["chosen_seed"]
+    # All frames are compared on, so that the solve for them leads to the same coefficients.
+    objective = Objective(potential, LOSS, FrameBlocks(train), regularization=regularization)
+    assert rung[str(chosen)] == pytest.approx(objective.value(), rel=1e-8)
+    free = make(chosen)
+    initialise(free, train, weights=LinearWeights(**LOSS.weights))
+    smaller, larger = (one.model.readout.coefficients.norm() for one in (potential, free))
+    assert smaller < larger
 
 
 def test_the_chosen_start_goes_on_with_what_it_has_learned(truth):

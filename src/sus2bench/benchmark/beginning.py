@@ -116,7 +116,8 @@ def initial_values(
         added: elements that the file did not have, and those they start as.
         datamodule: whose training frames count.
         loss: whose weights the exact solve takes.
-        regularization: whose ridge on the readout the exact solve takes.
+        regularization: whose ridge on the readout the exact solve takes, and that starts are
+            compared with.
 
     Raises:
         ValueError: if atomic energies or several starts are asked for in a way that a file would
@@ -130,7 +131,7 @@ def initial_values(
         "ridge": regularization.weights["readout"],
     }
     if cfg.potential.multistart is not None:
-        return _best_of_several(cfg, potential, datamodule, loss)
+        return _best_of_several(cfg, potential, datamodule, loss, regularization)
     if cfg.potential.start is None or untrained:
         with thawed(potential):
             return initialise(potential, datamodule.train, **arguments)
@@ -152,7 +153,11 @@ def initial_values(
 
 
 def _best_of_several(
-    cfg: DictConfig, potential: Potential, datamodule: FrameDataModule, loss: PotentialLoss
+    cfg: DictConfig,
+    potential: Potential,
+    datamodule: FrameDataModule,
+    loss: PotentialLoss,
+    regularization: Regularization,
 ) -> dict[str, Any]:
     """Initial values as `potential.multistart` chooses them."""
     if cfg.potential.start is not None:
@@ -174,9 +179,14 @@ def _best_of_several(
     chooser: MultiStart = instantiate(
         OmegaConf.merge(settings, cfg.potential.multistart), _convert_="all"
     )
-    energies = plain(cfg.potential.atomic_energies)
     return chooser.initialise(
-        potential, make, cfg.model.seed, datamodule.train, loss, atomic_energies=energies
+        potential,
+        make,
+        cfg.model.seed,
+        datamodule.train,
+        loss,
+        atomic_energies=plain(cfg.potential.atomic_energies),
+        regularization=regularization,
     )
 
 

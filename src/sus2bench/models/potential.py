@@ -142,12 +142,16 @@ class Potential(nn.Module):
         return Derivatives(site, forces, total)
 
     def _with_atomic_energies(self, found: Tensor, types: Tensor, differentiable: bool) -> Tensor:
-        values = None
-        if self.atomic_energies.isolated is not None:
-            lone = self.model.energies(self._isolated_atoms(), differentiable=differentiable)
-            values = self.atomic_energies.beside(lone)
+        values = self.reference_energies(differentiable=differentiable)
         site: Tensor = self.atomic_energies(found, types, values)
         return site
+
+    def reference_energies(self, *, differentiable: bool) -> Tensor:
+        """E0 (C,) of the present parameters, eV; see `hold_isolated_atoms` for those held."""
+        if self.atomic_energies.isolated is None:
+            return self.atomic_energies.values
+        lone = self.model.energies(self._isolated_atoms(), differentiable=differentiable)
+        return self.atomic_energies.beside(lone)
 
     def _isolated_atoms(self) -> Data:
         """A frame with one atom of each species, none of which has a neighbour."""

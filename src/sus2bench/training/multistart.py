@@ -30,6 +30,7 @@ from sus2bench.training.initialise import (
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.parameter_groups import parameter_groups
+from sus2bench.training.regularization import Regularization
 from sus2bench.training.whole_set.batches import FrameBlocks
 from sus2bench.training.whole_set.lbfgs import LBFGS
 from sus2bench.training.whole_set.objective import Objective
@@ -77,6 +78,7 @@ class MultiStart:
         loss: PotentialLoss,
         *,
         atomic_energies: str | Mapping[str, float] = "least_squares",
+        regularization: Regularization | None = None,
     ) -> dict[str, Any]:
         """Sets initial values: the best start, and the exact solve for all training frames.
 
@@ -89,6 +91,7 @@ class MultiStart:
             train: training frames.
             loss: starts are compared by it.
             atomic_energies: as of `fit_energies`; while starts are compared E0 is always fitted.
+            regularization: added to the loss; its ridge is that of all exact solves.
 
         Returns:
             The report of `initialise`, with the seeds and losses of each comparison.
@@ -101,13 +104,16 @@ class MultiStart:
                 "potential.multistart is for models with a linear readout such as SUS2 and MTP, "
                 f"not for {type(potential.model).__name__}: leave it out"
             )
-        weights = LinearWeights(**loss.weights)
+        regularization = regularization or Regularization()
+        arguments: dict[str, Any] = {
+            "atomic_energies": atomic_energies,
+            "weights": LinearWeights(**loss.weights),
+            "ridge": regularization.weights["readout"],
+        }
         if self.starts == 1:
             with thawed(potential):
-                return initialise(
-                    potential, train, atomic_energies=atomic_energies, weights=weights
-                )
-        course = self._course(train, potential.species, loss)
+                return initialise(potential, train, **arguments)
+        course = self._course(train, potential.species, loss, regularization)
         rivals = [
             _Start(number, make(number), train, course, self._make_optimizer)
             for number in seeds(seed, self.starts)
@@ -115,20 +121,22 @@ class MultiStart:
         rungs, best = _eliminate(rivals, self.steps)
         potential.load_state_dict(best.potential.state_dict())
         with thawed(potential):
-            report = fit_energies(
-                potential, train, atomic_energies=atomic_energies, weights=weights
-            )
+            report = fit_energies(potential, train, **arguments)
         constants: dict[str, Any] = {"scales": best.scales} if best.scales else {}
         choice = {"chosen_seed": best.seed, "frames": len(course.frames), "rungs": rungs}
         return constants | report | {"multistart": choice}
 
     def _course(
-        self, train: FrameDataset, species: Sequence[str], loss: PotentialLoss
+        self,
+        train: FrameDataset,
+        species: Sequence[str],
+        loss: PotentialLoss,
+        regularization: Regularization,
     ) -> "_Course":
         count = min(math.ceil(self.atoms / float(train.num_atoms.mean())), len(train))
         part = train.subset(np.arange(count) * len(train) // count, f"part of {train.name}")
         energies, _ = least_squares_atomic_energies(part, species)
-        return _Course(part, FrameBlocks(part), energies, loss)
+        return _Course(part, FrameBlocks(part), energies, loss, regularization)
 
 
 def seeds(first: int, count: int) -> list[int]:
@@ -146,6 +154,7 @@ class _Course(NamedTuple):
     energies: Mapping[str, float]
     """Their atomic energies by composition alone, eV."""
     loss: PotentialLoss
+    regularization: Regularization
 
 
 class _Start:
@@ -176,8 +185,10 @@ class _Start:
                 blocks_of_frames(course.frames),
                 LinearWeights(**course.loss.weights),
                 atoms_per_frame=float(course.frames.num_atoms.mean()),
+                ridge=course.regularization.weights["readout"],
             )
-        objective = Objective(potential, course.loss, course.batches)
+        extra = None if course.regularization.is_zero else course.regularization
+        objective = Objective(potential, course.loss, course.batches, regularization=extra)
         self.optimizer = make_optimizer(parameter_groups(potential))
         self.optimizer.objective = objective
         self.loss = objective.value()

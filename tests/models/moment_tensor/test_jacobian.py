@@ -10,21 +10,25 @@ from sus2bench.models.mtp import MTP
 from sus2bench.models.sus2 import SUS2
 
 SPECIES, CUTOFF = ["Al", "Ni", "Cu"], 4.5
+# Of forms for which test_cpp.py compiles kernels, too.
 MODELS = {
-    "sus2 LK": lambda backend: SUS2(SPECIES, CUTOFF, scaling_map="LK", backend=backend),
-    "sus2 K, rank 3, rational": lambda backend: SUS2(
+    "sus2 by rank": lambda backend: SUS2(
+        SPECIES, CUTOFF, channels=1, scaling_map="L", backend=backend
+    ),
+    "sus2 by rank and channel, rank 3, rational": lambda backend: SUS2(
         SPECIES,
         CUTOFF,
         max_rank=3,
-        channels=1,
+        channels=2,
+        scaling_map="LK",
         radial_basis_type="RBChebyshev_ss",
         backend=backend,
     ),
     "sus2 by elements, ordered": lambda backend: SUS2(
-        SPECIES, CUTOFF, parametrization="element_ordered", backend=backend
+        SPECIES, CUTOFF, channels=2, parametrization="element_ordered", backend=backend
     ),
     "sus2 by elements, symmetric": lambda backend: SUS2(
-        SPECIES, CUTOFF, parametrization="element_symmetric", backend=backend
+        SPECIES, CUTOFF, channels=2, parametrization="element_symmetric", backend=backend
     ),
     "mtp": lambda backend: MTP(SPECIES, CUTOFF, level=8, backend=backend),
 }
@@ -119,7 +123,7 @@ def test_jacobian_is_that_of_automatic_differentiation(name, backend):
 
 @pytest.mark.parametrize("backend", ["eager", "cpp"])
 def test_jacobian_of_the_readout_is_part_of_the_whole(backend):
-    model, batch = make_model("sus2 LK", backend), make_batch()
+    model, batch = make_model("sus2 by rank", backend), make_batch()
     whole = model.jacobian(batch, virial=True)
     for part, full in zip(model.jacobian(batch, virial=True, radial=False), whole, strict=True):
         kept = torch.isin(full.columns, part.columns)
@@ -129,7 +133,7 @@ def test_jacobian_of_the_readout_is_part_of_the_whole(backend):
 
 @pytest.mark.parametrize("backend", ["eager", "cpp"])
 def test_a_model_of_single_precision_has_a_jacobian_of_double_precision(backend):
-    model, batch = make_model("sus2 LK", backend), make_batch()
+    model, batch = make_model("sus2 by rank", backend), make_batch()
     precise = list(model.jacobian(batch, virial=False))
     rounded = list(model.float().jacobian(batch, virial=False))
     for one, other in zip(precise, rounded, strict=True):

@@ -6,6 +6,7 @@ from standin import make_frames, make_potential
 
 from sus2bench.atoms.frame import collate
 from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.regularization import Regularization
 from sus2bench.training.whole_set.batches import FrameBlocks
 from sus2bench.training.whole_set.objective import Objective
 
@@ -38,9 +39,7 @@ def test_terms_without_weight_are_not_needed():
 
 @pytest.mark.parametrize("atoms", [1, 1024])
 def test_gradient_is_the_slope_of_the_value(atoms):
-    objective = make_objective(
-        atoms, regularization=lambda potential: 0.3 * potential.model.element.square().sum()
-    )
+    objective = make_objective(atoms, regularization=Regularization(atomic_energies=0.3))
     value, gradient = objective.value_and_gradient()
     start = objective.get()
     direction = torch.randn(len(start), generator=torch.Generator().manual_seed(0)).double()

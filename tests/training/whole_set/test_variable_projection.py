@@ -8,6 +8,7 @@ from known_optimum import make_labelled, make_optimizer, make_problem, make_trut
 from standin import make_frames, make_potential
 
 from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.regularization import Regularization
 from sus2bench.training.whole_set.batches import FrameBlocks
 from sus2bench.training.whole_set.linear_solve import LinearSolve, ReadoutSolver
 from sus2bench.training.whole_set.objective import Objective
@@ -71,6 +72,20 @@ def test_what_is_frozen_stays():
     assert smaller.value() < before
 
 
+def test_the_energies_of_isolated_atoms_stay_where_they_are_held():
+    potential = make_problem(amount=0.1).potential
+    held = {symbol: -1.0 - index for index, symbol in enumerate(potential.species)}
+    potential.hold_isolated_atoms(held)
+    objective = make_problem(amount=0.1)
+    objective = Objective(potential, objective.loss, objective.batches)
+    before = objective.value()
+    report = ReadoutSolver(objective).solve()
+    assert report.columns == len(potential.model.linear_coefficients)
+    assert objective.value() < before
+    # A sum of two numbers of that size.
+    assert potential.isolated_energies().tolist() == pytest.approx(list(held.values()), abs=1e-12)
+
+
 def test_the_reduced_gradient_is_the_slope_of_the_reduced_value(objective):
     reduced = ReducedObjective(objective)
     start = reduced.get()
@@ -119,7 +134,7 @@ def test_models_without_readout_and_other_losses_are_refused():
     with pytest.raises(ValueError, match=r"another function for \['forces'\]"):
         ReadoutSolver(objective)
     objective = make_problem()
-    objective.regularization = lambda potential: potential.model.readout.coefficients.square().sum()
+    objective.regularization = Regularization(readout=1.0)
     with pytest.raises(ValueError, match="regularized"):
         ReadoutSolver(objective)
     objective = make_problem()

@@ -12,12 +12,10 @@ frame, and of A.
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import ase
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from sus2bench.atoms.frame import build_frame, collate
 from sus2bench.models.derivatives import with_edge_vectors
 from sus2bench.models.moment_tensor.jacobian import FrameJacobian, NumberedParameter
 from sus2bench.training.distributed import sum_over_ranks
@@ -120,11 +118,9 @@ class _Columns:
         number_of = torch.full((first + 1,), -1, device=place.device)
         number_of[self.parameters] = torch.arange(len(self.parameters), device=place.device)
         self._place, self._energies = number_of[place], number_of[energies]
-        self._lone: list[FrameJacobian] | None = None
+        self._reference: Tensor | None = None
         if potential.atomic_energies.isolated is not None:
-            lone = collate([build_frame(ase.Atoms(s), potential.cutoff) for s in potential.species])
-            graph = with_edge_vectors(lone.to(str(potential.device)), torch.float64)
-            self._lone = list(model.jacobian(graph, virial=False, radial=not linear))
+            self._reference = objective.reference_jacobian()[:, self.parameters]
 
     def rows(self, batch: Batch, number: int, found: FrameJacobian) -> tuple[Tensor, Tensor]:
         """The parameters that a frame depends on, and its rows: of energy per atom, forces, stress.
@@ -136,14 +132,7 @@ class _Columns:
         kinds, counts = torch.unique(
             self._types(batch.atomic_numbers[begin:end]), return_counts=True
         )
-        energy = found.energy
-        if self._lone is not None:
-            # E0 is what is held less the energy of the lone atom.
-            for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
-                lone = self._lone[kind]
-                position = torch.searchsorted(found.columns, lone.columns)
-                energy = energy.index_add(0, position, lone.energy, alpha=-count)
-        parts = [energy.unsqueeze(0) / (end - begin), found.forces.flatten(0, 1)]
+        parts = [found.energy.unsqueeze(0) / (end - begin), found.forces.flatten(0, 1)]
         if found.virial is not None:
             volume = torch.linalg.det(batch.cell[number]).abs()
             parts.append(found.virial.flatten(0, 1) / torch.where(volume > 0, volume, 1.0))
@@ -157,9 +146,12 @@ class _Columns:
         else:  # several numbers are sums of the same elements
             sums = rows.new_zeros(len(rows), len(place))
             rows = sums.index_add(1, which, rows[:, column])
+        share = (counts / (end - begin)).to(rows)
+        if self._reference is not None:
+            rows[0] += share @ self._reference[kinds][:, place]
         if len(self._energies):
             composition = rows.new_zeros(len(rows), len(kinds))
-            composition[0] = counts / (end - begin)
+            composition[0] = share
             rows = torch.cat([rows, composition], dim=1)
             place = torch.cat([place, self._energies[kinds]])
         return place, rows

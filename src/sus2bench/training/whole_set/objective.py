@@ -126,6 +126,12 @@ class Objective:
         rows = [torch.cat([term.flatten(1) for term in frame], dim=1) for frame in frames]
         return [(weights, errors) for weights, errors in rows]
 
+    def reference_jacobian(self) -> Tensor:
+        """Derivatives (C, P) of E0, which follows the model where isolated atoms are held."""
+        with _training_mode(self.potential), torch.enable_grad():
+            energies = self.potential.reference_energies(differentiable=True)
+            return torch.stack([self._gradient(energy, again=True) for energy in energies.unbind()])
+
     def regularization_jacobian(self) -> tuple[Tensor, Tensor]:
         """Derivatives (K, P) of the residuals (K,) whose squares are added to the loss."""
         if self.regularization is None:
