@@ -1,0 +1,121 @@
+"""The runs behind results/training: SUS2 by Levenberg-Marquardt on four sets of real data.
+
+    SUS2BENCH_SHARED=FOLDER python scripts/reproduce_training.py diamond40 mlearn unipero alloy53
+    python scripts/training_report.py results/training/diamond40 --out results/training/diamond40
+
+Times are processor time of one thread: diamond40 three seeds of 6 min and one of 30, mlearn six elements of 4
+to 6 min, unipero 5 and 70 min, alloy53 twice 15 min. A run that is complete is kept; one that was cut goes on.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+COMPLETE = ("model=sus2_complete", "model.max_rank=3", "model.body_order=4")
+# Sizes below those of the MTPs of Zuo et al. (2020): 330 parameters for Ni, Cu and Mo, 126 for Li, 914 for Si and
+# Ge; cutoffs are theirs.
+MLEARN = {
+    "Ni": (
+        *COMPLETE,
+        "model.channels=3",
+        "model.radial_basis_size=10",
+        "model.cutoff=4.0",
+        "5 min",
+    ),
+    "Cu": (
+        *COMPLETE,
+        "model.channels=3",
+        "model.radial_basis_size=10",
+        "model.cutoff=3.9",
+        "4 min",
+    ),
+    "Ge": (
+        *COMPLETE,
+        "model.channels=4",
+        "model.radial_basis_size=10",
+        "model.cutoff=5.1",
+        "6 min",
+    ),
+    "Si": (
+        *COMPLETE,
+        "model.channels=4",
+        "model.radial_basis_size=10",
+        "model.cutoff=4.7",
+        "6 min",
+    ),
+    "Li": ("model.scaling_map=K", "model.cutoff=5.1", "4 min"),
+    "Mo": (
+        *COMPLETE,
+        "model.channels=3",
+        "model.radial_basis_size=10",
+        "model.cutoff=5.2",
+        "5 min",
+    ),
+}
+
+
+def runs(results: Path) -> dict[str, list[tuple[str, str, list[str]]]]:
+    """Of each figure: data, name and settings of its runs, in their order."""
+    eighth = results / "unipero" / "eighth" / "checkpoints" / "last.ckpt"
+    return {
+        "diamond40": [
+            *(
+                ("diamond40", f"lm_seed{s}", [f"seed={s}", "budget.max_time=6 min"])
+                for s in range(3)
+            ),
+            ("diamond40", "long_seed0", ["seed=0", "budget.max_time=30 min"]),
+        ],
+        "mlearn": [
+            (f"mlearn_{element}", "lm_seed0", [*settings, f"budget.max_time={time}"])
+            for element, (*settings, time) in MLEARN.items()
+        ],
+        "unipero": [
+            ("unipero", "eighth", ["data.train_fraction=0.125", "budget.max_time=5 min"]),
+            ("unipero", "full", [f"potential.start={eighth}", "budget.max_time=70 min"]),
+        ],
+        "alloy53": [
+            ("alloy53", "element_ordered", ["model.parametrization=element_ordered"]),
+            ("alloy53", "pair", []),
+        ],
+    }
+
+
+def train(figure: str, data: str, name: str, settings: list[str], results: Path) -> bool:
+    """One run, unless its completed record is there; whether it is then."""
+    record = results / data / name / "record.json"
+    if record.is_file() and json.loads(record.read_text())["status"] == "completed":
+        print(f"{data}/{name}: kept, {record} is complete", flush=True)
+        return True
+    arguments = [
+        f"experiment={figure if figure == 'diamond40' else f'{figure}_sus2'}",
+        f"data={data}",
+        f"paths.results={results}",
+        f"name={name}",
+        "resume=true",
+        *settings,
+    ]
+    command = [sys.executable, "-m", "sus2bench", "train", *arguments]
+    print(" ".join(command), flush=True)
+    return subprocess.run(command, env=ENVIRONMENT).returncode == 0
+
+
+def main() -> int:
+    """Run what is asked for; 0 if all of it is complete."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("figures", nargs="+", choices=runs(Path()))
+    parser.add_argument("--results", type=Path, default=Path("results/training"))
+    options = parser.parse_args()
+    results = options.results.resolve()
+    chosen = [(figure, *run) for figure in options.figures for run in runs(results)[figure]]
+    return 0 if all([train(*run, results) for run in chosen]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
