@@ -18,6 +18,7 @@ from sus2bench.training.module import PotentialModule
 from sus2bench.training.whole_set.batches import FrameBlocks
 from sus2bench.training.whole_set.lbfgs import LBFGS
 from sus2bench.training.whole_set.linear_solve import ReadoutSolver
+from sus2bench.training.whole_set.normal_equations import normal_equations
 from sus2bench.training.whole_set.objective import Objective
 
 LOSS = (1.0, 0.1, 10.0)
@@ -35,6 +36,7 @@ class Evaluated(LBFGS):
             potential = Potential(model, {"Ni": -3.0, "Cu": -3.0})
             sus2 = Objective(potential, objective.loss, objective.batches)
             before = sus2.value()
+            self.equations = normal_equations(sus2)
             ReadoutSolver(sus2).solve()
             self.solved = (before, sus2.value())
         return super().iterate(objective)
@@ -60,6 +62,7 @@ def train(folder, processes):
             "value": value,
             "gradient": gradient,
             "solved": optimizer.solved,
+            "equations": tuple(optimizer.equations),
             "iterates": iterates,
             "loss": loss,
             "frames": sum(

@@ -41,6 +41,11 @@ def test_value_and_gradient_are_those_of_one_process(runs):
     assert float((one["gradient"] - two["gradient"]).abs().max()) <= 1e-10 * largest
 
 
+def test_normal_equations_are_those_of_one_process(runs):
+    for one, two in zip(runs[0]["equations"], runs[1]["equations"], strict=True):
+        assert float((one - two).abs().max()) <= 1e-10 * float(one.abs().max())
+
+
 def test_the_linear_solve_is_that_of_one_process(runs):
     one, two = runs
     assert one["solved"][1] < one["solved"][0]
