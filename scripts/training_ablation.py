@@ -1,10 +1,10 @@
 """Ablation of how SUS2 is trained: one choice changed at a time, same data and processor time.
 
-    python scripts/training_ablation.py [--only NAME ...] [--seeds 0 1] [--folder results/training]
-    python scripts/training_report.py results/training/emt-alloys --out results/training/report
+    python scripts/training_ablation.py [--only NAME ...] [--seeds 0 1]
+    python scripts/training_report.py results/training/ablation --out FOLDER
 
 Runs go one after another, one thread each, all choices for a seed before the next seed; a run that
-is complete is kept. Leaves FOLDER/emt-alloys/NAME_seedN/record.json.
+is complete is kept. Leaves FOLDER/NAME_seedN/record.json.
 """
 
 import argparse
@@ -16,9 +16,8 @@ import time
 from pathlib import Path
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-DATA = "emt-alloys"
 COMMON = (
-    f"data={DATA}",
+    "data=emt-alloys",
     "model=sus2",
     "model.backend=cpp",
     "dtype=float64",
@@ -51,7 +50,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 def train(choice: str, seed: int, options: argparse.Namespace) -> bool:
     """Train with one choice and seed unless its completed record is there; whether it is then."""
     name = f"{choice}_seed{seed}"
-    record = options.folder / DATA / name / "record.json"
+    record = options.folder / name / "record.json"
     if record.is_file() and json.loads(record.read_text())["status"] == "completed":
         print(f"{name}: kept, {record} is complete", flush=True)
         return True
@@ -61,9 +60,9 @@ def train(choice: str, seed: int, options: argparse.Namespace) -> bool:
         f"seed={seed}",
         f"name={name}",
         f"budget.max_time={options.seconds:g}",
-        f"paths.results={options.folder}",
+        f"hydra.run.dir={options.folder / name}",
     ]
-    log = options.folder / f"{DATA}-{name}.log"
+    log = options.folder / f"{name}.log"
     start = time.perf_counter()
     with log.open("w") as stream:
         command = [sys.executable, "-m", "sus2bench", "train", *arguments]
@@ -91,7 +90,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES), metavar="NAME")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--seconds", type=float, default=45.0, help="of processor time (45)")
-    parser.add_argument("--folder", type=Path, default=Path("results/training"))
+    parser.add_argument("--folder", type=Path, default=Path("results/training/ablation"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     complete = [train(choice, seed, options) for seed in options.seeds for choice in options.only]
