@@ -132,10 +132,12 @@ def _median(values: pd.Series) -> float | None:
 
 
 def markdown(numbers: pd.DataFrame) -> str:
-    """The table for readers: four digits, and – where there is no value."""
-    rule = ["---" if column in TEXT else "---:" for column in numbers]
-    rows = [[_text(column, row[column]) for column in numbers] for _, row in numbers.iterrows()]
-    lines = ["| " + " | ".join(line) + " |\n" for line in (list(numbers), rule, *rows)]
+    """The table for readers: four digits, – for no value, and no errors that no run has."""
+    empty = [column for column in numbers if numbers[column].isna().all()]
+    shown = numbers.drop(columns=[column for column in empty if column.endswith(tuple(ERRORS))])
+    rule = ["---" if column in TEXT else "---:" for column in shown]
+    rows = [[_text(column, row[column]) for column in shown] for _, row in shown.iterrows()]
+    lines = ["| " + " | ".join(line) + " |\n" for line in (list(shown), rule, *rows)]
     return "".join(lines)
 
 
