@@ -14,6 +14,7 @@ from sus2bench.training.optional import optional_optimizer
 from sus2bench.training.parameter_groups import parameter_groups
 from sus2bench.training.phases import Phase
 from sus2bench.training.schedules import Schedule
+from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
 CONF = Path(__file__).parents[2] / "conf"
 NEEDS = {
@@ -103,3 +104,17 @@ def test_trainers(name, tmp_path):
     trainer = instantiate(cfg, _convert_="all")(default_root_dir=tmp_path, logger=False)
     assert trainer.gradient_clip_val == 10.0
     assert trainer.accumulate_grad_batches == 1
+
+
+def test_the_experiment_for_newcomers_takes_any_data_and_any_size_of_sus2():
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        plain = hydra.compose("train", ["experiment=sus2"])
+        chosen = hydra.compose("train", ["experiment=sus2", "data=diamond40", "model=sus2_l3k3"])
+    for cfg in (plain, chosen):
+        assert cfg.optimizer.algorithm._target_.endswith(".LevenbergMarquardt")
+        assert (cfg.dtype, cfg.model.backend, cfg.trainer.accelerator) == ("float64", "cpp", "cpu")
+    assert (plain.model.max_rank, chosen.model.max_rank) == (2, 3)
+    assert chosen.data.source.name == "diamond"
+    groups = parameter_groups(make_potential(torch.float64))
+    optimizer = instantiate(chosen.optimizer.algorithm, _convert_="all")(groups)
+    assert isinstance(optimizer, WholeSetOptimizer)
