@@ -135,7 +135,7 @@ def data_set_names() -> list[str]:
 
 
 def configuration(name: str) -> dict[str, Any]:
-    """The configuration of a data set as it is written, without what it inherits.
+    """The configuration of a data set as it is written, with that of a data set it builds on.
 
     Raises:
         KeyError: there is no such data set; names the near ones.
@@ -145,7 +145,8 @@ def configuration(name: str) -> dict[str, Any]:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
         raise KeyError(f"there is no data set {name!r}; did you mean {', '.join(near)}?")
     content: dict[str, Any] = yaml.safe_load((data_folder() / f"{name}.yaml").read_text("utf-8"))
-    return content
+    inherited = [configuration(base) for base in content.get("defaults", ()) if base in names]
+    return {key: value for part in (*inherited, content) for key, value in part.items()}
 
 
 def list_data_sets() -> str:
