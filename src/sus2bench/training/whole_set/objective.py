@@ -135,12 +135,12 @@ class Objective:
     def regularization_jacobian(self) -> tuple[Tensor, Tensor]:
         """Derivatives (K, P) of the residuals (K,) whose squares are added to the loss."""
         if self.regularization is None:
-            empty = self.get().new_zeros(0)
-            return empty.view(0, sum(self.sizes)), empty
+            return self.get().new_zeros(0, sum(self.sizes)), self.get().new_zeros(0)
         with _training_mode(self.potential), torch.enable_grad():
             residuals = self.regularization.residuals(self.potential)
             rows = [self._gradient(residual, again=True) for residual in residuals.unbind()]
-        return torch.stack(rows), residuals.detach()
+        empty = self.get().new_zeros(0, sum(self.sizes))
+        return torch.stack(rows) if rows else empty, residuals.detach()
 
     def _sums(self, batch: Batch) -> Tensor:
         """Sums of d(error) by term (3,) of a batch."""
