@@ -1,5 +1,6 @@
 """An interrupted and resumed run is the uninterrupted one, to the bit."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -46,7 +47,13 @@ def assert_same_run(folder, reference):
         assert_equal(
             content(folder / "checkpoints" / name), content(reference / "checkpoints" / name)
         )
-    assert (folder / "metrics.csv").read_text() == (reference / "metrics.csv").read_text()
+    assert history(folder) == history(reference)
+
+
+def history(folder):
+    """What was logged, apart from the times."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [{**row, "seconds": None} for row in csv.DictReader(file)]
 
 
 class SignalAt(Callback):

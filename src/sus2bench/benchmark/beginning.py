@@ -30,7 +30,7 @@ def new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
     """A potential of the model that is configured, for the elements of the data."""
     species = list(datamodule.species)
     model = instantiate(cfg.model, species=species, _convert_="all")
-    potential = Potential(model, zbl=_repulsion(cfg, species)).to(dtype_of(cfg))
+    potential = Potential(model, zbl=repulsion_of(cfg, species)).to(dtype_of(cfg))
     # Energies of isolated atoms will be held, which the count of parameters is to know.
     held = cfg.potential.atomic_energies == "isolated_atoms"
     potential.atomic_energies.values.requires_grad_(not held)
@@ -42,7 +42,7 @@ def new_potential(cfg: DictConfig, datamodule: FrameDataModule) -> Potential:
     return potential
 
 
-def _repulsion(cfg: DictConfig, species: list[str]) -> PairRepulsion | None:
+def repulsion_of(cfg: DictConfig, species: list[str]) -> PairRepulsion | None:
     """The repulsion that `potential.zbl` asks for: true for `ZBL`, or any other by `_target_`."""
     if OmegaConf.is_config(cfg.potential.zbl):
         repulsion: PairRepulsion = instantiate(cfg.potential.zbl, species=species, _convert_="all")

@@ -203,7 +203,7 @@ def test_existing_file_is_replaced_only_when_asked(gpumd):
     potential_to_nep(potential, gpumd, overwrite=True)
 
 
-def test_saved_potential_keeps_its_repulsion(tmp_path):
+def test_saved_potential_keeps_itsrepulsion_of(tmp_path):
     for zbl in (
         NEPRepulsion(SYMBOLS, 2.6, inner=0.3),
         NEPRepulsion(SYMBOLS, pairs=3 * [[0.5, 2.6, *4 * [0.25, 1.0]]]),
@@ -239,13 +239,13 @@ def test_pair_energy_of_the_repulsion_is_the_formula():
     assert energy.item() == pytest.approx(14.399645 * 14 * 14 / 1.5 * phi / 2, rel=1e-12)
 
 
-def test_configuration_of_a_run_can_ask_for_the_repulsion():
+def test_configuration_of_a_run_can_ask_for_therepulsion_of():
     from omegaconf import OmegaConf
 
-    from sus2bench.benchmark.run import _repulsion
+    from sus2bench.benchmark.beginning import repulsion_of
 
     target = "sus2bench.models.nep.NEPRepulsion"
     asked = OmegaConf.create({"potential": {"zbl": {"_target_": target, "outer": 2.0}}})
-    assert _repulsion(asked, ["Cu"]).hyperparameters()["inner"] == 1.0
-    assert type(_repulsion(OmegaConf.create({"potential": {"zbl": True}}), ["Cu"])) is ZBL
-    assert _repulsion(OmegaConf.create({"potential": {"zbl": False}}), ["Cu"]) is None
+    assert repulsion_of(asked, ["Cu"]).hyperparameters()["inner"] == 1.0
+    assert type(repulsion_of(OmegaConf.create({"potential": {"zbl": True}}), ["Cu"])) is ZBL
+    assert repulsion_of(OmegaConf.create({"potential": {"zbl": False}}), ["Cu"]) is None

@@ -47,7 +47,8 @@ class _Form(NamedTuple):
     header: str
     """The form of the model, as the C++ backend has it."""
     constants: tuple[float, ...]
-    species: int
+    shapes: tuple[tuple[int, ...], ...]
+    """Of the parameters."""
     dtype: torch.dtype
     device: torch.device
 
@@ -89,7 +90,7 @@ def _form(model: "MomentTensorModel", what: str) -> _Form:
         what,
         model.kernel_header,
         (model.cutoff, radial.scaling, radial.min_dist),
-        len(model.species),
+        tuple(tuple(parameter.shape) for parameter in model.parameters()),
         model.dtype,
         model.readout.coefficients.device,
     )
