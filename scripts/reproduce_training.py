@@ -4,7 +4,7 @@
     python scripts/training_report.py results/training/diamond40 --out results/training/diamond40
 
 Times are processor time of one thread: diamond40 three seeds of 6 min and one of 30, mlearn six
-elements of 4 to 6 min, unipero 5 and 70 min, alloy53 twice 15 min. A run that is complete is kept;
+elements of 2 to 6 min, unipero 5 and 42 min, alloy53 twice 15 min. A run that is complete is kept;
 one that was cut goes on.
 """
 
@@ -26,9 +26,9 @@ MLEARN = {
     "Ni": (*THREE, "model.cutoff=4.0", "budget.max_time=5 min"),
     "Cu": (*THREE, "model.cutoff=3.9", "budget.max_time=4 min"),
     "Ge": (*FOUR, "model.cutoff=5.1", "budget.max_time=6 min"),
-    "Si": (*FOUR, "model.cutoff=4.7", "budget.max_time=6 min"),
-    "Li": ("model.scaling_map=K", "model.cutoff=5.1", "budget.max_time=4 min"),
-    "Mo": (*THREE, "model.cutoff=5.2", "budget.max_time=5 min"),
+    "Si": (*FOUR, "model.cutoff=4.7", "budget.max_time=5 min"),
+    "Li": ("model.scaling_map=K", "model.cutoff=5.1", "budget.max_time=2 min"),
+    "Mo": (*THREE, "model.cutoff=5.2", "budget.max_time=4 min"),
 }
 
 
@@ -49,7 +49,7 @@ def runs(results: Path) -> dict[str, list[tuple[str, str, list[str]]]]:
         ],
         "unipero": [
             ("unipero", "eighth", ["data.train_fraction=0.125", "budget.max_time=5 min"]),
-            ("unipero", "full", [f"potential.start={eighth}", "budget.max_time=70 min"]),
+            ("unipero", "full", [f"potential.start={eighth}", "budget.max_time=42 min"]),
         ],
         "alloy53": [
             ("alloy53", "element_ordered", ["model.parametrization=element_ordered"]),
