@@ -4,7 +4,7 @@
     python scripts/training_report.py results/training/diamond40 --out results/training/diamond40
 
 Times are processor time of one thread: diamond40 three seeds of 6 min and one of 30, mlearn six
-elements of 2 to 6 min, unipero 5 and 42 min, alloy53 twice 15 min. A run that is complete is kept;
+elements of 2 to 6 min, unipero 5 and 42 min, alloy53 twice 5 min. A run that is complete is kept;
 one that was cut goes on.
 """
 
@@ -53,7 +53,7 @@ def runs(results: Path) -> dict[str, list[tuple[str, str, list[str]]]]:
         ],
         "alloy53": [
             ("alloy53", "element_ordered", ["model.parametrization=element_ordered"]),
-            ("alloy53", "pair", []),
+            ("alloy53", "pair", ["model.parametrization=pair"]),
         ],
     }
 
