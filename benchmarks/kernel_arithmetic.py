@@ -18,6 +18,7 @@ from pathlib import Path
 import ase.build
 import numpy as np
 import torch
+from columns_table import table
 
 from sus2bench import load_potential
 from sus2bench.atoms.files import write_atomically
@@ -125,15 +126,6 @@ def measure(options: argparse.Namespace, dtype: torch.dtype) -> dict[str, float]
     }
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
-    """Both precisions beside each other, as Markdown."""
-    lines = ["| | " + " | ".join(found) + " |", "|---|" + "---:|" * len(found)]
-    for name in next(iter(found.values())):
-        cells = (f"{column[name]:,.4g}" for column in found.values())
-        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> int:
     """Print the table; write it with a record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -154,8 +146,8 @@ def main() -> int:
     record |= {"status": "completed", "traceback": None}
     records.complete_units(record)
     records.write_record(record, options.out / records.FILE_NAME, overwrite=True)
-    write_atomically(options.out / "table.md", lambda part: part.write_text(table(found)))
-    print(table(found))
+    write_atomically(options.out / "table.md", lambda part: part.write_text(table(found, 4)))
+    print(table(found, 4))
     return 0
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from columns_table import table
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch_geometric.data import Data
@@ -87,15 +88,6 @@ def measure(
     }
 
 
-def table(found: dict[str, dict[str, float]]) -> str:
-    """All rows, turned into columns, as Markdown."""
-    lines = ["| | " + " | ".join(found) + " |", "|---|" + "---:|" * len(found)]
-    for name in next(iter(found.values())):
-        cells = (f"{column[name]:,.3g}" for column in found.values())
-        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def main() -> int:
     """Print the table; write it with a record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -118,8 +110,8 @@ def main() -> int:
     record |= {"status": "completed", "traceback": None}
     records.complete_units(record)
     records.write_record(record, options.out / records.FILE_NAME, overwrite=True)
-    write_atomically(options.out / "table.md", lambda part: part.write_text(table(found)))
-    print(table(found))
+    write_atomically(options.out / "table.md", lambda part: part.write_text(table(found, 3)))
+    print(table(found, 3))
     return 0
 
 

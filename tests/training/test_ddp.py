@@ -1,13 +1,11 @@
 """Two processes do what one does."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from ddp_here import train_all
+from two_processes import two_processes
 
 pytestmark = pytest.mark.slow
 
@@ -18,18 +16,8 @@ SCRIPT = Path(__file__).with_name("ddp_here.py")
 def runs(tmp_path_factory):
     """Gradients and metrics by loss function and number of processes."""
     folder = tmp_path_factory.mktemp("ddp")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    process = subprocess.Popen(
-        [*launcher, str(SCRIPT), str(folder), "2"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    train_all(folder, 1)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+    with two_processes(SCRIPT, folder):
+        train_all(folder, 1)
     return {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.pt")}
 
 

@@ -9,6 +9,8 @@ where embed is tanh for `RBChebyshev_sss` (and its table `_lmp`) and x / sqrt(1 
 `pair_scaling.py` says what is trained of alpha and r0.
 """
 
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -206,6 +208,11 @@ class UniversalRadial(RadialFunctions):
     @property
     def parameter_numbers(self) -> Tensor:
         """See `RadialFunctions`."""
+        return self._numbers.to(self.coefficients.device)
+
+    @functools.cached_property
+    def _numbers(self) -> Tensor:
+        """Of the shape of the functions alone; each frame of a Jacobian asks for them."""
         scaling_of = torch.tensor(self.kernel_form().scaling_of)
         scalings, species = self.scalings, len(self.species_factor)
         functions, size = self.coefficients.shape
@@ -222,7 +229,7 @@ class UniversalRadial(RadialFunctions):
             own.expand(shape),
             own.transpose(0, 1).expand(shape),
         )
-        return torch.cat(parts, dim=3).to(self.coefficients.device)
+        return torch.cat(parts, dim=3)
 
     @property
     def _rational(self) -> bool:
