@@ -21,6 +21,7 @@ from sus2bench.training.module import PotentialModule
 from sus2bench.training.multistart import MultiStart
 
 STEPS = (
+    "optimizer=adamw",
     "trainer=cpu",
     "budget.max_time=null",
     "budget.max_steps=6",

@@ -41,7 +41,14 @@ TIMED = (
     "quantities=[md_step]",
 )
 SUS2 = ("model=sus2_l2k1", "model.cutoff=4.0", "model.radial_basis_size=4")
-STEPS = ("trainer=cpu", "budget.max_time=null", "budget.max_steps=6", "threads=1", "speed=false")
+STEPS = (
+    "optimizer=adamw",
+    "trainer=cpu",
+    "budget.max_time=null",
+    "budget.max_steps=6",
+    "threads=1",
+    "speed=false",
+)
 
 
 @pytest.fixture

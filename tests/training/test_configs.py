@@ -26,7 +26,7 @@ NEEDS = {
 
 
 def files(group):
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(path.stem for path in (CONF / group).glob("[!_]*.yaml"))
 
 
 def compose(group, name):
@@ -106,15 +106,32 @@ def test_trainers(name, tmp_path):
     assert trainer.accumulate_grad_batches == 1
 
 
-def test_the_experiment_for_newcomers_takes_any_data_and_any_size_of_sus2():
+def composed(*overrides):
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        plain = hydra.compose("train", ["experiment=sus2"])
-        chosen = hydra.compose("train", ["experiment=sus2", "data=diamond40", "model=sus2_l3k3"])
-    for cfg in (plain, chosen):
-        assert cfg.optimizer.algorithm._target_.endswith(".LevenbergMarquardt")
-        assert (cfg.dtype, cfg.model.backend, cfg.trainer.accelerator) == ("float64", "cpp", "cpu")
-    assert (plain.model.max_rank, chosen.model.max_rank) == (2, 3)
-    assert chosen.data.source.name == "diamond"
+        return hydra.compose("train", list(overrides))
+
+
+@pytest.mark.parametrize("model", ["sus2", "sus2_l3k3", "sus2_complete", "sus2_level", "mtp"])
+def test_moment_tensor_models_bring_their_optimizer_precision_and_kernels_along(model):
+    cfg = composed(f"model={model}", "data=diamond40")
+    assert cfg.optimizer.algorithm._target_.endswith(".LevenbergMarquardt")
+    assert (cfg.dtype, cfg.model.backend) == ("float64", "cpp")
     groups = parameter_groups(make_potential(torch.float64))
-    optimizer = instantiate(chosen.optimizer.algorithm, _convert_="all")(groups)
+    optimizer = instantiate(cfg.optimizer.algorithm, _convert_="all")(groups)
     assert isinstance(optimizer, WholeSetOptimizer)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=adamw"],
+        ["model=schnet"],
+        ["experiment=rivals"],
+        ["experiment=rivals_mlearn", "model=mtp"],
+        ["experiment=demo"],
+    ],
+)
+def test_a_named_optimizer_other_models_and_comparisons_have_adamw_in_single_precision(overrides):
+    cfg = composed(*overrides)
+    assert cfg.optimizer.algorithm._target_ == "torch.optim.AdamW"
+    assert cfg.dtype == "float32"

@@ -161,7 +161,7 @@ def model_config(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: a change is of a key that the config does not have.
     """
-    composed = compose("speed", [f"+model={name}"])
+    composed = compose("train", [f"model={name}"])
     config: DictConfig = composed.model
     for key in changes:
         if key not in config:

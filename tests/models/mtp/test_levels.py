@@ -5,7 +5,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from sus2bench.models.moment_tensor.contraction_table import compositions, evaluate
-from sus2bench.models.mtp.levels import level_graphs, level_table
+from sus2bench.models.moment_tensor.level_graphs import level_graphs
+from sus2bench.models.mtp.levels import level_table
 
 # alpha_scalar_moments, radial_funcs_count and alpha_index_basic_count of MLIP-2's untrained files.
 SIZES = {

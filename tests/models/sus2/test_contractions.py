@@ -11,11 +11,13 @@ from sus2bench.models.moment_tensor.contraction_table import compositions
 from sus2bench.models.moment_tensor.independent_invariants import (
     independent_invariants,
 )
+from sus2bench.models.mtp.levels import level_table as mtp_level_table
 from sus2bench.models.sus2.contractions import (
     ContractionTable,
     basic_moments,
     complete_table,
     evaluate,
+    level_table,
     published_table,
     table_from_file,
 )
@@ -109,8 +111,9 @@ def test_published_sets_equal_the_published_tables(highest_rank, channels, share
         published_table(3, 2),
         complete_table(3, 1, 5),
         complete_table(2, 2, 4),
+        level_table(5, 2, 16),
     ],
-    ids=["l2k2", "l3k2", "complete L=3", "complete K=2"],
+    ids=["l2k2", "l3k2", "complete L=3", "complete K=2", "level 16"],
 )
 def test_scalars_are_invariant_under_rotation_and_reflection(table):
     directions = neighbourhood(3)
@@ -255,6 +258,34 @@ def test_only_the_complete_set_contracts_a_tensor_with_vectors_of_two_channels()
 def test_complete_tables_are_the_same_every_time():
     assert complete_table(2, 2, 4) == complete_table(2, 2, 4)
     assert independent_invariants(3, 2, 3) == independent_invariants(3, 2, 3)
+
+
+def test_the_set_of_a_level_is_that_of_mtp_with_radial_functions_for_each_rank():
+    # No contraction of level 12 has a rank above 4 or more than 3 radial functions.
+    ours, theirs = level_table(4, 3, 12), mtp_level_table(12)
+    assert ours.scalar_count == theirs.scalar_count
+    values = random_moments(theirs, 3)
+    numbers = {moment: number for number, moment in enumerate(theirs.basic)}
+    same = np.zeros((3, len(ours.basic)))
+    for number, (mu, *exponents) in enumerate(ours.basic):
+        place = numbers.get((mu // 5, *exponents))
+        if place is not None:
+            same[:, number] = values[:, place]
+    np.testing.assert_allclose(
+        evaluate(ours, same), evaluate(theirs, values), rtol=1e-10, atol=1e-10
+    )
+
+
+def test_a_level_is_bounded_by_rank_and_channels():
+    assert level_table(5, 2, 16).scalar_count == 80
+    assert level_table(3, 1, 16).scalar_count == 31
+    assert {moment.mu for moment in level_table(3, 1, 16).basic} == set(range(4))
+
+
+@pytest.mark.parametrize("arguments", [(-1, 1, 16), (2, 0, 16), (2, 1, 15)])
+def test_levels_that_are_none_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"no (contraction set|moment tensor potential)"):
+        level_table(*arguments)
 
 
 @pytest.mark.parametrize("arguments", [(-1, 1, 5), (2, 0, 5), (2, 1, 1)])

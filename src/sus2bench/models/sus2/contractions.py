@@ -1,4 +1,4 @@
-"""Contraction sets of the SUS2 model: the published ones, complete ones, and those in files.
+"""Contraction sets of the SUS2 model: the published ones, complete ones, levels, those in files.
 
 Written v, T, W for moments of rank 1, 2, 3, s for rank 0, k for the radial channel.
 """
@@ -18,6 +18,7 @@ from sus2bench.models.moment_tensor.contraction_table import (
     evaluate,
 )
 from sus2bench.models.moment_tensor.independent_invariants import independent_invariants
+from sus2bench.models.moment_tensor.level_graphs import level_graphs
 from sus2bench.models.sus2.mtp_file import table_from_file
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "basic_moments",
     "complete_table",
     "evaluate",
+    "level_table",
     "published_table",
     "table_from_file",
 ]
@@ -90,6 +92,30 @@ def complete_table(highest_rank: int, channels: int, body_order: int) -> Contrac
         )
     invariants = independent_invariants(highest_rank, channels, body_order - 1)
     return _table(highest_rank, channels, invariants)
+
+
+def level_table(highest_rank: int, channels: int, level: int) -> ContractionTable:
+    """The contractions of an MTP of some level, of moments of ranks 0..L and channels 0..K-1.
+
+    The channel is MTP's mu; here every rank has a radial function of its own for it. Products of
+    two or three moments reach high ranks, which resolve angles finely, without the many products
+    of four that a complete set of the same L has.
+
+    Args:
+        highest_rank: L >= 0.
+        channels: K >= 1, radial channels per rank.
+        level: 2, 4, .. 28; see `moment_tensor.level_graphs`.
+
+    Raises:
+        ValueError: an argument is too small, or there is no such level.
+    """
+    if highest_rank < 0 or channels < 1:
+        raise ValueError(
+            f"no contraction set of highest rank {highest_rank} and {channels} channels; they have "
+            "to be at least 0 and 1"
+        )
+    graphs = level_graphs(level, highest_rank, channels)
+    return _table(highest_rank, channels, [graph.connected_parts() for graph in graphs])
 
 
 def _published_invariants(highest_rank: int, channels: int) -> list[Invariant]:

@@ -13,7 +13,7 @@ from sus2bench.models.moment_tensor.base import EAGER, MomentTensorModel, parame
 from sus2bench.models.moment_tensor.contraction_table import ContractionTable, plain_table
 from sus2bench.models.moment_tensor.readout import Readout
 from sus2bench.models.species import SpeciesTensor
-from sus2bench.models.sus2.contractions import complete_table, published_table
+from sus2bench.models.sus2.contractions import complete_table, level_table, published_table
 from sus2bench.models.sus2.mtp_file import table_from_file
 from sus2bench.models.sus2.pair_distances import element_radii, shortest_distances
 from sus2bench.models.sus2.radial import UniversalRadial
@@ -30,10 +30,12 @@ class SUS2(MomentTensorModel):
         species: chemical symbols in type order.
         cutoff: r_c, Å.
         basis: `published` for the set l{L}k{K} of the paper, `complete` for all independent
-            invariants, the path of an `.mtp` file, or a table as plain data.
+            invariants, `level` for those of an MTP's level, the path of an `.mtp` file, or a table
+            as plain data.
         max_rank: L, highest tensor rank.
         channels: K, radial functions per rank.
         body_order: of `complete`: at most body_order - 1 moments in a product.
+        level: of `level`: 2, 4, .. 28.
         radial_basis_size: R, Chebyshev polynomials.
         scaling_map: which radial functions share a pair scaling: `K`, `L` or `LK`.
         radial_basis_type: `RBChebyshev_sss` (tanh), `_sss_lmp` (the same) or `_ss`.
@@ -62,6 +64,7 @@ class SUS2(MomentTensorModel):
         max_rank: int = 2,
         channels: int = 2,
         body_order: int = 5,
+        level: int = 16,
         radial_basis_size: int = 8,
         scaling_map: str = "K",
         parametrization: str = "pair",
@@ -72,7 +75,7 @@ class SUS2(MomentTensorModel):
         seed: int = 0,
         backend: str = EAGER,
     ) -> None:
-        table = _table(basis, max_rank, channels, body_order)
+        table = _table(basis, max_rank, channels, body_order, level)
         super().__init__(species, cutoff, table, backend)
         highest = max(mu for mu, *_ in table.basic)
         if highest >= channels * (max_rank + 1):
@@ -206,7 +209,11 @@ class SUS2(MomentTensorModel):
 
 
 def _table(
-    basis: str | PathLike[str] | Mapping[str, Any], max_rank: int, channels: int, body_order: int
+    basis: str | PathLike[str] | Mapping[str, Any],
+    max_rank: int,
+    channels: int,
+    body_order: int,
+    level: int,
 ) -> ContractionTable:
     if isinstance(basis, Mapping):
         return ContractionTable(**basis)
@@ -214,8 +221,11 @@ def _table(
         return published_table(max_rank, channels)
     if basis == "complete":
         return complete_table(max_rank, channels, body_order)
+    if basis == "level":
+        return level_table(max_rank, channels, level)
     if str(basis).endswith(".mtp"):
         return table_from_file(basis)
     raise ValueError(
-        f"basis {str(basis)!r} is none of 'published', 'complete' or the path of an .mtp file"
+        f"basis {str(basis)!r} is none of 'published', 'complete', 'level' or the path of an .mtp "
+        "file"
     )
