@@ -18,8 +18,6 @@ from pathlib import Path
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 COMMON = (
     "data=emt-alloys",
-    "model=sus2",
-    "model.backend=cpp",
     "dtype=float64",
     "threads=1",
     "trainer=cpu",
@@ -36,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "variable_projection": ("optimizer=variable_projection",),
     "polish": ("training=polish",),
     "lm": (SECOND_ORDER,),
+    "lm_level16": (SECOND_ORDER, "model=sus2_level"),
     "lm_min_dist_0": (SECOND_ORDER, "model.min_dist=0.0"),
     "lm_observed": (SECOND_ORDER, "model.initial_scaling=observed"),
     "lm_LK": (SECOND_ORDER, "model.scaling_map=LK"),
@@ -44,6 +43,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "lm_energy_33": (SECOND_ORDER, "loss.energy=33"),
     "lm_energy_100": (SECOND_ORDER, "loss.energy=100"),
     "lm_multistart_16": (SECOND_ORDER, "potential.multistart={starts: 16}"),
+    "lm_regularized": (SECOND_ORDER, "regularization=default"),
+    "lm_zbl": (SECOND_ORDER, "potential.zbl=true"),
 }
 
 
