@@ -20,6 +20,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 # Sizes below those of the MTPs of Zuo et al. (2020): 330 parameters for Ni, Cu and Mo, 126 for Li,
 # 914 for Si and Ge; cutoffs in Å are theirs.
 TWENTY = ("model.level=20", "model.max_rank=5", "model.radial_basis_size=7")
+TWENTY_LK = (*TWENTY[:2], "model.radial_basis_size=5", "model.scaling_map=LK")
 TWENTY_FOUR = (
     "model.level=24",
     "model.max_rank=5",
@@ -37,7 +38,7 @@ MLEARN = {
     "Mo": (*TWENTY, "model.cutoff=5.2", "loss.energy=30", "budget.max_time=8 min"),
     "Li": (*SIXTEEN, "model.cutoff=5.1", "loss.energy=200", "budget.max_time=4 min"),
     "Ni": (*TWENTY, "model.cutoff=4.0", "budget.max_time=9 min"),
-    "Cu": (*TWENTY, "model.cutoff=3.9", "loss.energy=30", "budget.max_time=9 min"),
+    "Cu": (*TWENTY_LK, "model.cutoff=3.9", "loss.energy=30", "budget.max_time=10 min"),
     "Si": (*TWENTY_FOUR, "model.cutoff=4.7"),
     "Ge": (*TWENTY_FOUR, "model.cutoff=5.1"),
 }
