@@ -62,7 +62,7 @@ def train(folder, processes):
             "value": value,
             "gradient": gradient,
             "solved": optimizer.solved,
-            "equations": tuple(optimizer.equations),
+            "equations": tuple(optimizer.equations)[:3],
             "iterates": iterates,
             "loss": loss,
             "frames": sum(

@@ -11,7 +11,8 @@ from sus2bench.models.sus2 import SUS2
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.regularization import Regularization
 from sus2bench.training.whole_set.batches import FrameBlocks
-from sus2bench.training.whole_set.levenberg_marquardt import PATIENCE, LevenbergMarquardt
+from sus2bench.training.whole_set.damped import PATIENCE
+from sus2bench.training.whole_set.levenberg_marquardt import LevenbergMarquardt
 from sus2bench.training.whole_set.normal_equations import normal_equations
 from sus2bench.training.whole_set.objective import Objective
 

@@ -1,0 +1,143 @@
+"""Products of the Gauss-Newton matrix of the loss with vectors, by automatic differentiation alone.
+
+With errors e, their Jacobian J by the parameters and weights W, as in `normal_equations.py`,
+
+    A v = J^T W J v
+
+for any model whose forces can be differentiated twice more. J^T u is a gradient; J v is the
+derivative of J^T u, which is linear in u, by u. A product takes about twice as long as a gradient
+of the loss, and memory is that of one block of frames.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from sus2bench.models.potential import Potential
+from sus2bench.training.distributed import rank, sum_over_ranks
+from sus2bench.training.whole_set.objective import Objective
+
+Part = tuple["Linearized", Tensor]
+"""Some residuals about the present parameters, and their weights."""
+
+
+class Linearized:
+    """Residuals (K,) as a linear function of P parameters about the present ones."""
+
+    def __init__(self, residuals: Tensor, parameters: list[nn.Parameter]) -> None:
+        self._residuals, self._parameters = residuals, parameters
+        self._pulled: list[Tensor] = []
+        self._by = torch.zeros_like(residuals, requires_grad=True)
+
+    def pull(self, values: Tensor) -> Tensor:
+        """J^T u (P,) for u (K,), float64."""
+        return self._flat(self._gradient(values, again=False))
+
+    def push(self, values: Tensor) -> Tensor:
+        """J v (K,) for v (P,)."""
+        pulled = self._pulled or self._gradient(self._by, again=True)
+        self._pulled = pulled
+        parts = values.split([parameter.numel() for parameter in self._parameters])
+        pairs = [
+            (found, part.view_as(found).to(found.dtype))
+            for found, part in zip(pulled, parts, strict=True)
+            if found.requires_grad
+        ]
+        (change,) = torch.autograd.grad(
+            [found for found, _ in pairs],
+            self._by,
+            [part for _, part in pairs],
+            retain_graph=True,
+        )
+        return change
+
+    def _gradient(self, values: Tensor, *, again: bool) -> list[Tensor]:
+        return list(
+            torch.autograd.grad(
+                self._residuals,
+                self._parameters,
+                values,
+                retain_graph=True,
+                create_graph=again,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        )
+
+    def _flat(self, gradients: list[Tensor]) -> Tensor:
+        return torch.cat([gradient.reshape(-1).to(torch.float64) for gradient in gradients])
+
+
+class GaussNewtonProducts:
+    """A of an objective at the present parameters, which are to stay while it is used.
+
+    Args:
+        objective: of a model whose forces come from automatic differentiation.
+
+    Raises:
+        ValueError: the forces cannot be differentiated again, as those that a model has made itself.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._size = sum(objective.sizes)
+        self._objective = _by_autograd(objective)
+        self._kept: list[Part] = []
+        self._single = sum(1 for _ in objective.batches()) == 1
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        """A v (P,) for v (P,), over all frames of all processes."""
+        return self._sum(lambda part, weight: part.pull(weight * part.push(vector)))
+
+    def diagonal(self, probes: int) -> Tensor:
+        """An estimate of the diagonal of A (P,), not negative, at the cost of that many gradients.
+
+        The mean of (J^T W^1/2 s)^2 over random signs s, in which products of different residuals
+        cancel; those of different blocks do not enter. The signs are the same at each call.
+        """
+        generator = torch.Generator().manual_seed(rank())
+
+        def of_part(part: Linearized, weight: Tensor) -> Tensor:
+            found = torch.zeros(self._size, dtype=torch.float64, device=weight.device)
+            for _ in range(probes):
+                signs = torch.randint(2, weight.shape, generator=generator).to(weight) * 2 - 1
+                found += part.pull(weight.sqrt() * signs).square()
+            return found / probes
+
+        return self._sum(of_part)
+
+    def _sum(self, function: Callable[[Linearized, Tensor], Tensor]) -> Tensor:
+        total = self._objective.get().new_zeros(self._size)
+        for part, weight in self._parts():
+            total += function(part, weight)
+        total = sum_over_ranks(total)
+        regularization = self._objective.regularization
+        if regularization is not None:
+            residuals = regularization.residuals(self._objective.potential)
+            part = Linearized(residuals, self._objective.parameters)
+            total = total + function(part, torch.full_like(residuals.detach(), 2.0))
+        return total
+
+    def _parts(self) -> Iterator[Part]:
+        """The blocks of frames; a single one is kept, as it would fill the memory anyway."""
+        if self._kept:
+            yield from self._kept
+            return
+        for batch in self._objective.batches():
+            terms = self._objective.terms_of(batch)
+            errors = torch.cat([error.flatten() for error in terms.errors.values()])
+            weights = torch.cat([weight.flatten() for weight in terms.weights.values()])
+            part = Linearized(errors, self._objective.parameters), weights
+            self._kept = [part] if self._single else []
+            yield part
+
+
+def _by_autograd(objective: Objective) -> Objective:
+    """The same objective of a potential in plain torch operations, with the same parameters."""
+    potential = objective.potential
+    plain = Potential(potential.model.for_tracing(), zbl=potential.zbl)
+    plain.atomic_energies = potential.atomic_energies
+    plain.train()
+    return Objective(
+        plain, objective.loss, objective.batches, regularization=objective.regularization
+    )
