@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from sus2bench.training.whole_set.objective import Objective
@@ -48,7 +47,7 @@ class QuadraticModel(Protocol):
 
     @property
     def gradient(self) -> Tensor:
-        """g (P,)."""
+        """Of the loss there, g (P,)."""
 
     @property
     def costs(self) -> dict[str, float]:

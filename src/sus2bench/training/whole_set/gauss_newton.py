@@ -128,8 +128,8 @@ class GaussNewton(DampedGaussNewton):
         params: Iterable[Any],
         damping: float = 1e-3,
         *,
-        products: int = 50,
-        forcing: float = 0.1,
+        products: int = 100,
+        forcing: float = 0.03,
         tolerance: float = 1e-7,
     ) -> None:
         super().__init__(params, damping, tolerance=tolerance)

@@ -18,6 +18,9 @@ from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import rank, sum_over_ranks
 from sus2bench.training.whole_set.objective import Objective
 
+LARGEST_DIFFERENCE = 1e-3
+"""Between u.(J v) and (J^T u).v, relative to their largest possible value; rounding makes 1e-6."""
+
 Part = tuple["Linearized", Tensor]
 """Some residuals about the present parameters, and their weights."""
 
@@ -44,12 +47,8 @@ class Linearized:
             for found, part in zip(pulled, parts, strict=True)
             if found.requires_grad
         ]
-        (change,) = torch.autograd.grad(
-            [found for found, _ in pairs],
-            self._by,
-            [part for _, part in pairs],
-            retain_graph=True,
-        )
+        outputs, along = zip(*pairs, strict=True)
+        change: Tensor = torch.autograd.grad(outputs, self._by, along, retain_graph=True)[0]
         return change
 
     def _gradient(self, values: Tensor, *, again: bool) -> list[Tensor]:
@@ -76,18 +75,26 @@ class GaussNewtonProducts:
         objective: of a model whose forces come from automatic differentiation.
 
     Raises:
-        ValueError: the forces cannot be differentiated again, as those that a model has made itself.
+        ValueError: in the first product, the forces are a model's own and cannot be differentiated
+            again.
     """
 
     def __init__(self, objective: Objective) -> None:
         self._size = sum(objective.sizes)
         self._objective = _by_autograd(objective)
         self._kept: list[Part] = []
+        self._checked = False
         self._single = sum(1 for _ in objective.batches()) == 1
 
     def __call__(self, vector: Tensor) -> Tensor:
         """A v (P,) for v (P,), over all frames of all processes."""
-        return self._sum(lambda part, weight: part.pull(weight * part.push(vector)))
+
+        def of_part(part: Linearized, weight: Tensor) -> Tensor:
+            change = part.push(vector)
+            self._check(part, vector, change)
+            return part.pull(weight * change)
+
+        return self._sum(of_part)
 
     def diagonal(self, probes: int) -> Tensor:
         """An estimate of the diagonal of A (P,), not negative, at the cost of that many gradients.
@@ -105,6 +112,22 @@ class GaussNewtonProducts:
             return found / probes
 
         return self._sum(of_part)
+
+    def _check(self, part: Linearized, vector: Tensor, change: Tensor) -> None:
+        """Whether u.(J v) = (J^T u).v, once: operators that stop derivatives do so in silence."""
+        if self._checked:
+            return
+        self._checked = True
+        generator = torch.Generator().manual_seed(0)
+        other = torch.randn(change.shape, generator=generator, dtype=torch.float64).to(change)
+        pulled = part.pull(other)
+        sizes = float(pulled.norm() * vector.norm()), float(other.norm() * change.norm())
+        if abs(float(other @ change - pulled @ vector)) > LARGEST_DIFFERENCE * max(sizes):
+            name = type(self._objective.potential.model).__name__
+            raise ValueError(
+                f"{name} makes its forces itself, so that they cannot be differentiated as often "
+                "as this optimizer needs: choose optimizer=lbfgs"
+            )
 
     def _sum(self, function: Callable[[Linearized, Tensor], Tensor]) -> Tensor:
         total = self._objective.get().new_zeros(self._size)
