@@ -55,9 +55,11 @@ def random_like(vector, seed=0):
     return torch.randn(vector.shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("backend", ["eager", "cpp"])
-@pytest.mark.parametrize("atoms", [1024, 8], ids=["one block", "blocks"])
-@pytest.mark.parametrize("settings", [{}, HUBER], ids=["mse", "huber"])
+@pytest.mark.parametrize(
+    ("backend", "atoms", "settings"),
+    [("eager", 1024, {}), ("eager", 8, HUBER), ("cpp", 8, {}), ("cpp", 1024, HUBER)],
+    ids=["eager, one block, mse", "eager, blocks, huber", "cpp, blocks", "cpp, one block, huber"],
+)
 def test_products_are_those_of_the_assembled_matrix(backend, atoms, settings):
     objective = sus2_problem(atoms=atoms, **settings)
     objective.potential.model.backend = backend
@@ -82,9 +84,9 @@ def test_products_hold_the_energies_of_isolated_atoms():
 
 def test_the_diagonal_is_estimated_without_bias():
     objective = sus2_problem(atoms=8)
-    found = GaussNewtonProducts(objective).diagonal(400)
-    # The mean of n squares of a normal number has a relative error of (2/n)^1/2, here 7 %.
-    torch.testing.assert_close(found, dense(objective).diagonal(), rtol=0.35, atol=1e-12)
+    found = GaussNewtonProducts(objective).diagonal(100)
+    # The mean of n squares of a normal number has a relative error of (2/n)^1/2, here 14 %.
+    torch.testing.assert_close(found, dense(objective).diagonal(), rtol=0.7, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -128,28 +130,31 @@ def test_a_step_is_that_of_the_damped_equations_for_every_damping():
     assert not model.step(1.0).values.isnan().any()
 
 
-def test_without_a_gradient_there_is_no_step():
-    zeros = torch.zeros(3, dtype=torch.float64)
-    model = KrylovModel(lambda v: v, 1.0, zeros, zeros, largest=2, forcing=0.1)
+@pytest.mark.parametrize("value", [0.0, torch.inf, torch.nan])
+def test_without_a_finite_gradient_there_is_no_step(value):
+    gradient = torch.full((3,), value, dtype=torch.float64)
+    diagonal = torch.zeros_like(gradient)
+    model = KrylovModel(lambda v: v, 1.0, gradient, diagonal, largest=2, forcing=0.1)
     assert not model.step(1.0).values.any()
 
 
 def test_a_potential_is_found_again_from_the_labels_it_has_made():
-    objective = make_problem(frames=make_labelled(make_truth(), 6))
+    objective = make_problem(frames=make_labelled(make_truth(), 4))
     optimizer = make_optimizer(GaussNewton, objective)
     start = objective.value()
-    for _ in range(10):
+    for _ in range(7):
         optimizer.step()
     # A residual of zero is reached but for the flat directions of the model.
-    assert optimizer.report["loss"] < 1e-6 * start
+    assert optimizer.report["loss"] < 1e-4 * start
     assert optimizer.report["products"] <= optimizer.products
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_model_without_a_jacobian_is_trained_in_both_precisions(dtype):
-    potential = Potential(MODELS["NEP"](), {"Al": -3.0, "Ni": -5.0}).to(dtype)
-    frames = FrameBlocks(make_labelled(make_truth(), 4))
-    objective = Objective(potential, PotentialLoss(1.0, 1.0, 1.0), frames)
+    truth = perturb(Potential(MODELS["NEP"]())).double()
+    potential = displaced(truth, 0.1).to(dtype)
+    frames = FrameBlocks(make_labelled(truth, 3))
+    objective = Objective(potential, PotentialLoss(1.0, 1.0, 100.0), frames)
     optimizer = make_optimizer(GaussNewton, objective, products=20)
     losses = [objective.value()]
     for _ in range(6):

@@ -6,6 +6,7 @@ is the same for all dampings (in units of D^1/2), so that a trial with a larger 
 product (Gould, Lucidi, Roma & Toint, SIAM J. Optim. 9, 504, 1999).
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -49,7 +50,7 @@ class KrylovModel:
         self._unit = unit_of(diagonal) if bool(diagonal.any()) else torch.ones_like(diagonal)
         first = self._unit * gradient
         self._slope = float(first.norm())
-        self._basis = [first / self._slope] if self._slope > 0 else []
+        self._basis = [first / self._slope] if 0 < self._slope < math.inf else []
         self._matrix = gradient.new_zeros(largest + 1, largest + 1)
         self._done = 0
 
