@@ -75,7 +75,8 @@ def test_products_are_those_of_the_assembled_matrix(backend, atoms, settings):
 def test_products_hold_the_energies_of_isolated_atoms():
     whole = sus2_problem()
     whole.potential.hold_isolated_atoms({"Al": -2.0, "Ni": -4.0})
-    objective = Objective(whole.potential, whole.loss, whole.batches)
+    settings = {"regularization": Regularization()}
+    objective = Objective(whole.potential.eval(), whole.loss, whole.batches, **settings)
     vector = random_like(objective.get())
     expected = dense(objective) @ vector
     bound = 1e-10 * float(expected.abs().max())

@@ -144,9 +144,14 @@ class GaussNewton(DampedGaussNewton):
         """See `DampedGaussNewton`."""
         loss, gradient = objective.value_and_gradient()
         product = GaussNewtonProducts(objective)
-        diagonal = product.diagonal(PROBES)
-        limits = {"largest": self.products, "forcing": self.forcing}
-        return KrylovModel(product, loss, gradient, diagonal, **limits)
+        return KrylovModel(
+            product,
+            loss,
+            gradient,
+            product.diagonal(PROBES),
+            largest=self.products,
+            forcing=self.forcing,
+        )
 
     def follow(self, objective: Objective) -> None:
         """Solves for the readout of a model that gives its Jacobian."""

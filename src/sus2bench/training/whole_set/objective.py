@@ -90,7 +90,7 @@ class Objective:
     def value(self) -> float:
         """The loss at the present parameters."""
         sums = torch.zeros_like(self.counts)
-        with _training_mode(self.potential):
+        with training_mode(self.potential):
             for batch in self.batches():
                 sums += self._sums(batch)
             return self.total(sums)
@@ -104,7 +104,7 @@ class Objective:
         """The loss and its gradient (P,), float64, at the present parameters."""
         sums = torch.zeros_like(self.counts)
         gradient = torch.zeros_like(self.get())
-        with _training_mode(self.potential), torch.enable_grad():
+        with training_mode(self.potential), torch.enable_grad():
             for batch in self.batches():
                 local = self._sums(batch)
                 gradient += self._gradient(self.loss.total(local, self.counts))
@@ -153,7 +153,7 @@ class Objective:
 
     def reference_jacobian(self) -> Tensor:
         """Derivatives (C, P) of E0, which follows the model where isolated atoms are held."""
-        with _training_mode(self.potential), torch.enable_grad():
+        with training_mode(self.potential), torch.enable_grad():
             energies = self.potential.reference_energies(differentiable=True)
             return torch.stack([self._gradient(energy, again=True) for energy in energies.unbind()])
 
@@ -161,7 +161,7 @@ class Objective:
         """Derivatives (K, P) of the residuals (K,) whose squares are added to the loss."""
         if self.regularization is None:
             return self.get().new_zeros(0, sum(self.sizes)), self.get().new_zeros(0)
-        with _training_mode(self.potential), torch.enable_grad():
+        with training_mode(self.potential), torch.enable_grad():
             residuals = self.regularization.residuals(self.potential)
             rows = [self._gradient(residual, again=True) for residual in residuals.unbind()]
         empty = self.get().new_zeros(0, sum(self.sizes))
@@ -202,7 +202,7 @@ def _flat(tensors: Iterable[Tensor]) -> Tensor:
 
 
 @contextmanager
-def _training_mode(potential: Potential) -> Iterator[None]:
+def training_mode(potential: Potential) -> Iterator[None]:
     """Potentials keep the graph of their forces in training mode only."""
     before = potential.training
     potential.train()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import rank, sum_over_ranks
-from sus2bench.training.whole_set.objective import Objective
+from sus2bench.training.whole_set.objective import Objective, training_mode
 
 LARGEST_DIFFERENCE = 1e-3
 """Between u.(J v) and (J^T u).v, relative to their largest possible value; rounding makes 1e-6."""
@@ -130,15 +130,18 @@ class GaussNewtonProducts:
             )
 
     def _sum(self, function: Callable[[Linearized, Tensor], Tensor]) -> Tensor:
-        total = self._objective.get().new_zeros(self._size)
-        for part, weight in self._parts():
-            total += function(part, weight)
-        total = sum_over_ranks(total)
-        regularization = self._objective.regularization
-        if regularization is not None:
-            residuals = regularization.residuals(self._objective.potential)
-            part = Linearized(residuals, self._objective.parameters)
-            total = total + function(part, torch.full_like(residuals.detach(), 2.0))
+        objective = self._objective
+        total = objective.get().new_zeros(self._size)
+        with training_mode(objective.potential), torch.enable_grad():
+            for part, weight in self._parts():
+                total += function(part, weight)
+            total = sum_over_ranks(total)
+            if objective.regularization is None:
+                return total
+            residuals = objective.regularization.residuals(objective.potential)
+            if residuals.requires_grad:
+                weight = torch.full_like(residuals.detach(), 2.0)
+                total = total + function(Linearized(residuals, objective.parameters), weight)
         return total
 
     def _parts(self) -> Iterator[Part]:
@@ -160,7 +163,7 @@ def _by_autograd(objective: Objective) -> Objective:
     potential = objective.potential
     plain = Potential(potential.model.for_tracing(), zbl=potential.zbl)
     plain.atomic_energies = potential.atomic_energies
-    plain.train()
+    plain.training = potential.training
     return Objective(
         plain, objective.loss, objective.batches, regularization=objective.regularization
     )
