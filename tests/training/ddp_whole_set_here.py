@@ -20,6 +20,7 @@ from sus2bench.training.whole_set.lbfgs import LBFGS
 from sus2bench.training.whole_set.linear_solve import ReadoutSolver
 from sus2bench.training.whole_set.normal_equations import normal_equations
 from sus2bench.training.whole_set.objective import Objective
+from sus2bench.training.whole_set.products import GaussNewtonProducts
 
 LOSS = (1.0, 0.1, 10.0)
 
@@ -37,6 +38,7 @@ class Evaluated(LBFGS):
             sus2 = Objective(potential, objective.loss, objective.batches)
             before = sus2.value()
             self.equations = normal_equations(sus2)
+            self.product = GaussNewtonProducts(sus2)(sus2.get())
             ReadoutSolver(sus2).solve()
             self.solved = (before, sus2.value())
         return super().iterate(objective)
@@ -62,7 +64,8 @@ def train(folder, processes):
             "value": value,
             "gradient": gradient,
             "solved": optimizer.solved,
-            "equations": tuple(optimizer.equations),
+            "equations": tuple(optimizer.equations)[:3],
+            "product": optimizer.product,
             "iterates": iterates,
             "loss": loss,
             "frames": sum(

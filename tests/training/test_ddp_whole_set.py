@@ -34,6 +34,11 @@ def test_normal_equations_are_those_of_one_process(runs):
         assert float((one - two).abs().max()) <= 1e-10 * float(one.abs().max())
 
 
+def test_products_with_the_matrix_are_those_of_one_process(runs):
+    one, two = (run["product"] for run in runs)
+    assert float((one - two).abs().max()) <= 1e-10 * float(one.abs().max())
+
+
 def test_the_linear_solve_is_that_of_one_process(runs):
     one, two = runs
     assert one["solved"][1] < one["solved"][0]

@@ -11,6 +11,7 @@ from standin import DataModule, make_frames, make_module, make_potential
 from torch.func import functional_call
 
 from sus2bench.atoms.frame import collate
+from sus2bench.models.frozen import FrozenRadial
 from sus2bench.models.mtp import MTP
 from sus2bench.models.potential import Potential
 from sus2bench.models.sus2 import SUS2
@@ -171,29 +172,57 @@ def zero_slope(potential, batch, weights, regularization):
     return float(at_solution / slope().norm())
 
 
-@pytest.mark.parametrize("weight", [0.0, 1e-2, 10.0])
-def test_the_exact_solve_minimizes_the_loss_with_its_ridge(weight):
+SOLVED = {
+    "nothing": {},
+    "weak ridge": {"readout": 1e-2},
+    "ridge": {"readout": 10.0},
+    **{name: TERMS[name] for name in ("variance", "prior", "all")},
+}
+
+
+@pytest.mark.parametrize("terms", SOLVED)
+def test_the_exact_solve_minimizes_the_regularized_loss(terms):
     potential, batch = potential_of(), collate(make_frames(12))
     weights = {"energy": 1.0, "forces": 0.5, "stress": 10.0}
-    mean = len(batch.pos) / batch.num_graphs
+    regularization = Regularization(**SOLVED[terms])
     # The second solve starts from the first one's coefficients and must stay there.
     for _ in range(2):
         solve_linear_readout(
             potential,
             [batch],
             LinearWeights(**weights),
-            atoms_per_frame=mean,
-            ridge=weight,
+            atoms_per_frame=len(batch.pos) / batch.num_graphs,
+            regularization=regularization,
             relative_tolerance=1e-14,
         )
-    assert zero_slope(potential, batch, weights, Regularization(readout=weight)) < 1e-8
+    assert zero_slope(potential, batch, weights, regularization) < 1e-8
+
+
+def test_frozen_radial_functions_have_a_ridge_too():
+    norms = []
+    for weight in (0.0, 1.0):
+        inner = {"_target_": "sus2bench.models.mtp.MTP", "level": 6, "radial_basis_size": 4}
+        potential = Potential(FrozenRadial(SPECIES, 3.6, model=inner)).double()
+        ridge = Regularization(readout=weight, smoothness=weight)
+        solve_linear_readout(
+            potential,
+            [collate(make_frames(12))],
+            LinearWeights(),
+            atoms_per_frame=4.0,
+            regularization=ridge,
+        )
+        norms.append(float(potential.model.model.readout.coefficients.norm()))
+    assert norms[1] < norms[0]
 
 
 def test_a_larger_ridge_makes_smaller_coefficients():
     batch, norms = collate(make_frames(12)), []
     for weight in (0.0, 1e-2, 1.0):
         potential = potential_of()
-        solve_linear_readout(potential, [batch], LinearWeights(), atoms_per_frame=4.0, ridge=weight)
+        ridge = Regularization(readout=weight)
+        solve_linear_readout(
+            potential, [batch], LinearWeights(), atoms_per_frame=4.0, regularization=ridge
+        )
         norms.append(float(potential.model.readout.coefficients.norm()))
     assert norms[0] > norms[1] > norms[2]
 

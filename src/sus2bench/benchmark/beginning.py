@@ -116,8 +116,7 @@ def initial_values(
         added: elements that the file did not have, and those they start as.
         datamodule: whose training frames count.
         loss: whose weights the exact solve takes.
-        regularization: whose ridge on the readout the exact solve takes, and that starts are
-            compared with.
+        regularization: of the loss, in the exact solve and where starts are compared.
 
     Raises:
         ValueError: if atomic energies or several starts are asked for in a way that a file would
@@ -128,7 +127,7 @@ def initial_values(
     arguments = {
         "atomic_energies": energies,
         "weights": LinearWeights(**loss.weights),
-        "ridge": regularization.weights["readout"],
+        "regularization": regularization,
     }
     if cfg.potential.multistart is not None:
         return _best_of_several(cfg, potential, datamodule, loss, regularization)

@@ -39,3 +39,7 @@ class TrainsLinearReadout(HasLinearReadout, Protocol):
     @property
     def linear_parameters(self) -> list[nn.Parameter]:
         """The parameters that hold the linear coefficients, and nothing else."""
+
+    @property
+    def linear_units(self) -> Tensor:
+        """The coefficients (P,), float64, that trained numbers of one stand for."""

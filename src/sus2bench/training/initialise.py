@@ -17,6 +17,7 @@ from sus2bench.models.potential import Potential
 from sus2bench.models.scaling import ScalesToData
 from sus2bench.training.freezing import atomic_energies_are_held
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
+from sus2bench.training.regularization import Regularization
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def initialise(
     *,
     atomic_energies: str | Mapping[str, float] = "least_squares",
     weights: LinearWeights | None = None,
-    ridge: float = 0.0,
+    regularization: Regularization | None = None,
 ) -> dict[str, Any]:
     """Sets what the training data determine before the first step.
 
@@ -44,7 +45,7 @@ def initialise(
         train: training frames.
         atomic_energies: as of `fit_energies`.
         weights: as of `fit_energies`.
-        ridge: as of `fit_energies`.
+        regularization: as of `fit_energies`.
 
     Returns:
         A plain report for the record.
@@ -54,7 +55,11 @@ def initialise(
     """
     constants = take_constants(potential, train)
     return constants | fit_energies(
-        potential, train, atomic_energies=atomic_energies, weights=weights, ridge=ridge
+        potential,
+        train,
+        atomic_energies=atomic_energies,
+        weights=weights,
+        regularization=regularization,
     )
 
 
@@ -72,7 +77,7 @@ def fit_energies(
     *,
     atomic_energies: str | Mapping[str, float] = "least_squares",
     weights: LinearWeights | None = None,
-    ridge: float = 0.0,
+    regularization: Regularization | None = None,
 ) -> dict[str, Any]:
     """Sets E0, and the linear readout or the energy scale, to what the training data say.
 
@@ -89,7 +94,7 @@ def fit_energies(
         atomic_energies: `least_squares`, `isolated_atoms` (training frames of one atom without
             neighbours), or eV by chemical symbol.
         weights: of energies, forces and stresses in the linear solve; those of the loss.
-        ridge: of its coefficients; that of the regularization.
+        regularization: of the loss, which the solve minimizes with it.
 
     Returns:
         A plain report for the record.
@@ -102,7 +107,7 @@ def fit_energies(
         energies, report = _atomic_energies(train, potential.species, atomic_energies)
         potential.atomic_energies.set_values(energies)
     if isinstance(potential.model, HasLinearReadout):
-        report |= _solve(potential, train, weights, report["atomic_energies_from"], ridge)
+        report |= _solve(potential, train, weights, report["atomic_energies_from"], regularization)
     else:
         scale = force_rms(train)
         if scale > 0:
@@ -130,7 +135,7 @@ def _solve(
     train: FrameDataset,
     weights: LinearWeights | None,
     source: str,
-    ridge: float,
+    regularization: Regularization | None,
 ) -> dict[str, Any]:
     """The exact least-squares solution, with E0 in it if `source` says that it is fitted."""
     fitted = source == "least_squares"
@@ -145,7 +150,7 @@ def _solve(
         weights or LinearWeights(),
         atoms_per_frame=float(train.num_atoms.mean()),
         fit_atomic_energies=fitted,
-        ridge=ridge,
+        regularization=regularization,
     )
     logger.info("linear readout: %s", solve)
     return {"linear_readout": asdict(solve)}

@@ -4,7 +4,7 @@ Minimizes, over E0 (one number per element) and the model's linear coefficients 
 
     w_E mean_frames (dE / N)^2 + w_F mean_components dF^2 + w_S mean_components dS^2
 
-with all other parameters fixed; and, if wanted, a ridge on xi in the units of training. Rows are
+with all other parameters fixed, and the terms of a regularization that depend on them. Rows are
 folded into one triangular factor (QR of QRs, float64), so that memory does not grow with the data
 and no normal equations square the condition number.
 """
@@ -22,6 +22,7 @@ from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import gather_from_ranks
 from sus2bench.training.freezing import atomic_energies_are_held, readout_is_held
+from sus2bench.training.regularization import Regularization
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def solve_linear_readout(
     *,
     atoms_per_frame: float,
     fit_atomic_energies: bool = True,
-    ridge: float = 0.0,
+    regularization: Regularization | None = None,
     relative_tolerance: float = 1e-8,
 ) -> LinearReport:
     """Sets E0 and xi of a potential to the least-squares optimum for the labels in `batches`.
@@ -67,8 +68,7 @@ def solve_linear_readout(
         fit_atomic_energies: whether E0 is solved for too, or stays as it is, as it does in any
             case where the energies of isolated atoms are held.
         atoms_per_frame: mean over the frames, which turns means over components into sums.
-        ridge: weight of the mean square of xi in the units that the solve sets, as that of
-            `Regularization`.
+        regularization: of the loss, whose coefficients of xi are in the units that the solve sets.
         relative_tolerance: singular values of the column-scaled problem below this part of the
             largest are treated as zero; the solution of least norm is taken.
 
@@ -95,18 +95,22 @@ def solve_linear_readout(
         raise ValueError("no frame has a label: nothing determines the linear coefficients")
     if not energies + coefficients:
         raise ValueError("there is nothing to solve for: no coefficients, and E0 is to stay")
-    norms, rows = factor.column_norms()[energies:], factor.rows
-    if ridge > 0:
-        factor.add(*_ridge(norms, model.linear_coefficients, ridge, energies))
+    rows, xi = factor.rows, model.linear_coefficients
+    units = torch.ones_like(xi)
+    if coefficients:
+        # One unit of a trained coefficient then changes predictions by one, in the loss's norm.
+        effect = factor.column_norms()[energies:].to(xi.device) / frames**0.5
+        units = torch.where(effect > 0, 1 / effect, units)
+    if regularization is not None:
+        derivatives, residuals = regularization.linear_rows(potential, xi, units)
+        # The rows above make up the loss times the number of frames.
+        factor.add(derivatives[:, columns] * frames**0.5, -residuals * frames**0.5)
     solution, rank, residual = factor.solve(relative_tolerance)
     with torch.no_grad():
         if energies:
             potential.atomic_energies.values.add_(solution[:energies])
     if coefficients:
-        # One unit of a trained coefficient then changes predictions by one, in the loss's norm.
-        effect = norms / frames**0.5
-        units = torch.where(effect > 0, 1 / effect, torch.ones_like(effect))
-        model.set_linear_coefficients(model.linear_coefficients + solution[energies:], units)
+        model.set_linear_coefficients(xi + solution[energies:].to(xi.device), units)
     potential.train(was_training)
     largest = max(map(abs, solution[energies:].tolist()), default=0.0)
     return LinearReport(rows, len(solution), rank, residual, largest)
@@ -170,13 +174,6 @@ def weighted_rows(
             design.append(rows[known] * weight**0.5)
             target.append(values[known] * weight**0.5)
     return torch.cat(design), torch.cat(target)
-
-
-def _ridge(norms: Tensor, now: Tensor, weight: float, energies: int) -> tuple[Tensor, Tensor]:
-    """Rows (P, C + P) and targets (P,): coefficients times norms should be zero, E0 is free."""
-    factor = (weight / max(1, len(norms))) ** 0.5 * norms
-    free = norms.new_zeros(len(norms), energies)
-    return torch.cat([free, torch.diag(factor)], dim=1), -factor * now.to(norms)
 
 
 def _composition(potential: Potential, batch: Data) -> Tensor:

@@ -91,7 +91,7 @@ class MultiStart:
             train: training frames.
             loss: starts are compared by it.
             atomic_energies: as of `fit_energies`; while starts are compared E0 is always fitted.
-            regularization: added to the loss; its ridge is that of all exact solves.
+            regularization: added to the loss, in all exact solves, too.
 
         Returns:
             The report of `initialise`, with the seeds and losses of each comparison.
@@ -108,7 +108,7 @@ class MultiStart:
         arguments: dict[str, Any] = {
             "atomic_energies": atomic_energies,
             "weights": LinearWeights(**loss.weights),
-            "ridge": regularization.weights["readout"],
+            "regularization": regularization,
         }
         if self.starts == 1:
             with thawed(potential):
@@ -185,7 +185,7 @@ class _Start:
                 blocks_of_frames(course.frames),
                 LinearWeights(**course.loss.weights),
                 atoms_per_frame=float(course.frames.num_atoms.mean()),
-                ridge=course.regularization.weights["readout"],
+                regularization=course.regularization,
             )
         extra = None if course.regularization.is_zero else course.regularization
         objective = Objective(potential, course.loss, course.batches, regularization=extra)

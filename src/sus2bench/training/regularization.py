@@ -83,8 +83,45 @@ class Regularization:
                 found.append(values.flatten() * math.sqrt(weight))
         return torch.cat(found)
 
+    def linear_rows(self, potential: Potential, xi: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Residuals that depend on E0 and xi, which are linear in both, as rows of least squares.
+
+        Energies of isolated atoms do not depend on xi: moments over no neighbours vanish.
+
+        Args:
+            potential: with C species, whose model may have frozen coefficients, too.
+            xi: its P linear coefficients.
+            units: xi of trained coefficients of one (P,).
+
+        Returns:
+            Derivatives by E0 and xi (K, C + P), and the residuals (K,), float64.
+
+        Raises:
+            ValueError: the prior names other elements.
+        """
+        species, count = len(potential.species), len(xi)
+        rows = [xi.new_zeros(0, species + count)]
+        residuals = [xi.new_zeros(0)]
+        if self.weights["readout"]:
+            factor = math.sqrt(self.weights["readout"] / max(1, count)) / units
+            rows.append(torch.cat([xi.new_zeros(count, species), torch.diag(factor)], dim=1))
+            residuals.append(factor * xi)
+        if self.weights["atomic_energies"]:
+            root = math.sqrt(self.weights["atomic_energies"])
+            with torch.no_grad():
+                energies = potential.isolated_energies().to(xi)
+            here = self._about_prior(potential, energies)
+            changed = [self._about_prior(potential, energies + row) for row in _ones(energies)]
+            by_energy = torch.stack([there - here for there in changed], dim=1)
+            rows.append(root * torch.cat([by_energy, xi.new_zeros(len(here), count)], dim=1))
+            residuals.append(root * here)
+        return torch.cat(rows), torch.cat(residuals)
+
     def _atomic_energies(self, potential: Potential) -> Tensor:
-        energies = potential.isolated_energies()
+        return self._about_prior(potential, potential.isolated_energies())
+
+    def _about_prior(self, potential: Potential, energies: Tensor) -> Tensor:
+        """Of isolated atoms (C,) in eV; linear in them."""
         norm = math.sqrt(len(energies))
         if self.prior is None:
             return (energies - energies.mean()) / norm
@@ -98,6 +135,10 @@ class Regularization:
         index = torch.tensor([potential.species.index(s) for s in given], device=energies.device)
         prior = energies.new_tensor([self.prior[s] for s in given])
         return (energies[index] - prior) / norm
+
+
+def _ones(values: Tensor) -> Tensor:
+    return torch.eye(len(values), dtype=values.dtype, device=values.device)
 
 
 def _readout(potential: Potential) -> Tensor:

@@ -18,6 +18,7 @@ from sus2bench.training.csv_logger import CSVLogger
 from sus2bench.training.fit import fit
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
+from sus2bench.training.whole_set.gauss_newton import GaussNewton
 from sus2bench.training.whole_set.lbfgs import LBFGS
 from sus2bench.training.whole_set.linear_solve import LinearSolve
 
@@ -45,9 +46,10 @@ class Known(DataModule):
         self.train = self.valid = make_labelled(make_truth())
 
 
-def test_the_logged_loss_is_that_of_all_frames_at_the_weights_of_the_step(tmp_path):
+@pytest.mark.parametrize("optimizer", [LBFGS, GaussNewton])
+def test_the_logged_loss_is_that_of_all_frames_at_the_weights_of_the_step(optimizer, tmp_path):
     data = DataModule(train=9, valid=2)
-    module, result = train(tmp_path, make_potential(), data)
+    module, result = train(tmp_path, make_potential(), data, optimizer)
     with result.history.open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5]

@@ -11,7 +11,8 @@ from sus2bench.models.sus2 import SUS2
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.regularization import Regularization
 from sus2bench.training.whole_set.batches import FrameBlocks
-from sus2bench.training.whole_set.levenberg_marquardt import PATIENCE, LevenbergMarquardt
+from sus2bench.training.whole_set.damped import PATIENCE
+from sus2bench.training.whole_set.levenberg_marquardt import LevenbergMarquardt
 from sus2bench.training.whole_set.normal_equations import normal_equations
 from sus2bench.training.whole_set.objective import Objective
 
@@ -26,17 +27,39 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("function", LOSSES)
-def test_gradient_is_that_of_the_objective(function):
+def test_value_and_gradient_are_those_of_the_objective(function):
     frames = make_labelled(make_truth(), 4)
     frames[0].energy[:] = torch.nan
     frames[1].forces[2:] = torch.nan
     frames[2].stress[:] = torch.nan
     loss = PotentialLoss(1.0, 1.0, 100.0, **LOSSES[function])
     objective = make_problem(loss=loss, frames=frames)
-    gradient = objective.value_and_gradient()[1]
+    value, gradient = objective.value_and_gradient()
     found = normal_equations(objective)
     bound = 1e-11 * float(gradient.abs().max())
     torch.testing.assert_close(found.gradient, gradient, rtol=0, atol=bound)
+    assert found.loss == pytest.approx(value, rel=1e-13)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (1.0, 0.0, 100.0)])
+def test_terms_without_weight_are_left_out(weights):
+    objective = make_problem(loss=PotentialLoss(*weights), frames=make_labelled(make_truth(), 2))
+    value, gradient = objective.value_and_gradient()
+    found = normal_equations(objective)
+    bound = 1e-11 * float(gradient.abs().max())
+    torch.testing.assert_close(found.gradient, gradient, rtol=0, atol=bound)
+    assert found.loss == pytest.approx(value, rel=1e-13)
+
+
+def test_a_loss_that_is_not_finite_ends_it():
+    frames = make_labelled(make_truth(), 2)
+    frames[0].energy[:] = torch.inf
+    objective = make_problem(frames=frames)
+    before = objective.get()
+    optimizer = make_optimizer(LevenbergMarquardt, objective)
+    assert optimizer.step() == torch.inf
+    assert optimizer.converged
+    assert torch.equal(objective.get(), before)
 
 
 def test_the_readout_alone_has_its_part_of_the_matrix():

@@ -218,6 +218,11 @@ class MomentTensorModel(SiteEnergyModel):
         """The trained numbers that xi comes from."""
         return [self.readout.coefficients]
 
+    @property
+    def linear_units(self) -> Tensor:
+        """The units (scalars,) of the trained numbers, float64."""
+        return self.readout.units
+
     def set_linear_coefficients(self, values: Tensor, units: Tensor | None = None) -> None:
         """Sets xi (scalars,), and the units (scalars,) of the trained numbers if given."""
         with torch.no_grad():

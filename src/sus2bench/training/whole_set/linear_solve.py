@@ -1,7 +1,8 @@
 """The linear readout at the minimum of the loss of the whole training set, everything else fixed.
 
 For a loss of mean squares that is a least-squares problem for E0 and the linear coefficients, with
-the weights w_q / n_q of the loss on the squares; `linear_readout.py` streams it.
+the weights w_q / n_q of the loss on the squares; `linear_readout.py` streams it. The terms of a
+regularization that depend on them are further rows of it; all others are constants here.
 """
 
 from typing import Any
@@ -30,8 +31,8 @@ class ReadoutSolver:
             count as not determined.
 
     Raises:
-        ValueError: the model has no linear readout that is trained, the loss is not one of mean
-            squares, or it has terms that are not.
+        ValueError: the model has no linear readout that is trained, or the loss is not one of mean
+            squares.
     """
 
     def __init__(self, objective: Objective, tolerance: float = 1e-10) -> None:
@@ -52,11 +53,6 @@ class ReadoutSolver:
                 f"the linear readout is solved for mean squared errors only, and the loss has "
                 f"another function for {others}: choose loss=default, or another optimizer"
             )
-        if objective.regularization is not None:
-            raise ValueError(
-                "the linear readout cannot be solved for with a regularized loss: leave one of the "
-                "two out"
-            )
         self._blocks = list(divided(objective.batches(), ATOMS_PER_BLOCK))
 
     @torch.no_grad()
@@ -75,13 +71,18 @@ class ReadoutSolver:
             design, target = weighted_rows(potential, model, block, factors)
             triangle.add(design[:, species - energies :], target)
         triangle.add_ranks()
+        rows, xi = triangle.rows, model.linear_coefficients
+        regularization = self.objective.regularization
+        if regularization is not None:
+            derivatives, residuals = regularization.linear_rows(potential, xi, model.linear_units)
+            triangle.add(derivatives[:, species - energies :], -residuals)
         solution, rank, residual = triangle.solve(self.tolerance)
         solution = solution.to(values.device)
         values[:energies] += solution[:energies]
         change = solution[energies:]
-        model.set_linear_coefficients(model.linear_coefficients + change)
+        model.set_linear_coefficients(xi + change)
         largest = max(map(abs, change.tolist()), default=0.0)
-        return LinearReport(triangle.rows, len(solution), rank, residual, largest)
+        return LinearReport(rows, len(solution), rank, residual, largest)
 
 
 class LinearSolve(WholeSetOptimizer):

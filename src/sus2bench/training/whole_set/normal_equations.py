@@ -47,6 +47,8 @@ class NormalEquations(NamedTuple):
     """A (P, P), float64."""
     gradient: Tensor
     """g (P,)."""
+    loss: float
+    """L, with regularization."""
 
 
 def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEquations:
@@ -67,8 +69,10 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
         )
     columns = _Columns(objective, potential.model, linear=readout)
     sums = _Sums(len(columns.parameters), potential.device)
+    losses = torch.zeros_like(objective.counts)
     for batch in objective.batches():
-        errors = objective.weighted_errors(batch)
+        errors, of_batch = objective.weighted_errors(batch)
+        losses += of_batch
         graph = with_edge_vectors(batch, torch.float64)
         for number, found in enumerate(
             potential.model.jacobian(graph, virial=virial, radial=not readout)
@@ -85,7 +89,7 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
         jacobian = jacobian[:, columns.parameters]
         matrix += 2 * jacobian.t() @ jacobian
         gradient = gradient + 2 * jacobian.t() @ residuals
-    return NormalEquations(columns.parameters, matrix, gradient)
+    return NormalEquations(columns.parameters, matrix, gradient, objective.total(losses))
 
 
 class _Columns:
@@ -94,6 +98,7 @@ class _Columns:
     def __init__(self, objective: Objective, model: HasJacobian, *, linear: bool) -> None:
         potential = objective.potential
         self._types, self._scale = potential.model.types, potential.atomic_energies.scale
+        self._forces = objective.loss.needs_forces
         first, begins = 0, {}
         for parameter, size in zip(objective.parameters, objective.sizes, strict=True):
             begins[id(parameter)] = first
@@ -126,13 +131,15 @@ class _Columns:
         """The parameters that a frame depends on, and its rows: of energy per atom, forces, stress.
 
         Returns:
-            (P,) numbers among `parameters`, and (1 + 3 N + 9, P) or without the stress.
+            (P,) numbers among `parameters`, and (1 + 3 N + 9, P) or without what the loss lacks.
         """
         begin, end = batch.ptr[number], batch.ptr[number + 1]
         kinds, counts = torch.unique(
             self._types(batch.atomic_numbers[begin:end]), return_counts=True
         )
-        parts = [found.energy.unsqueeze(0) / (end - begin), found.forces.flatten(0, 1)]
+        parts = [found.energy.unsqueeze(0) / (end - begin)]
+        if self._forces:
+            parts.append(found.forces.flatten(0, 1))
         if found.virial is not None:
             volume = torch.linalg.det(batch.cell[number]).abs()
             parts.append(found.virial.flatten(0, 1) / torch.where(volume > 0, volume, 1.0))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,17 @@ from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import sum_over_ranks
 from sus2bench.training.loss import TERMS, PotentialLoss, label_masks
 from sus2bench.training.regularization import Regularization
+
+
+class Terms(NamedTuple):
+    """The terms of the loss for some frames, by the name of the term where the loss needs it."""
+
+    errors: dict[str, Tensor]
+    """Of energy per atom (B,), forces (N, 3) and stress (B, 3, 3), float64; 0 without a label."""
+    weights: dict[str, Tensor]
+    """w d'(e) / (n e), so that the gradient is that of the sum of weight error^2 / 2."""
+    sums: Tensor
+    """Of d(error), (3,)."""
 
 
 class Objective:
@@ -78,16 +90,21 @@ class Objective:
     def value(self) -> float:
         """The loss at the present parameters."""
         sums = torch.zeros_like(self.counts)
-        with _training_mode(self.potential):
+        with training_mode(self.potential):
             for batch in self.batches():
                 sums += self._sums(batch)
-            return float(self._total(sum_over_ranks(sums)) + self._penalty())
+            return self.total(sums)
+
+    @torch.no_grad()
+    def total(self, sums: Tensor) -> float:
+        """The loss at the present parameters, given sums (3,) of d(error) of a process' batches."""
+        return float(self._total(sum_over_ranks(sums)) + self._penalty())
 
     def value_and_gradient(self) -> tuple[float, Tensor]:
         """The loss and its gradient (P,), float64, at the present parameters."""
         sums = torch.zeros_like(self.counts)
         gradient = torch.zeros_like(self.get())
-        with _training_mode(self.potential), torch.enable_grad():
+        with training_mode(self.potential), torch.enable_grad():
             for batch in self.batches():
                 local = self._sums(batch)
                 gradient += self._gradient(self.loss.total(local, self.counts))
@@ -97,16 +114,10 @@ class Objective:
             penalty = self._penalty()
             return float(self._total(sums) + penalty.detach()), gradient + self._gradient(penalty)
 
-    @torch.no_grad()
-    def weighted_errors(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-        """Errors of each frame, and weights such that the gradient is that of weight error^2 / 2.
-
-        Returns:
-            For each frame (1 + 3 N + 9,) of both, or without the stress where the loss needs none:
-            weights w d'(e) / (n e), zero without a label, and errors of energy per atom, forces
-            and stress.
-        """
-        prediction = self.potential(batch, stress=self.loss.needs_stress)
+    def terms_of(self, batch: Batch) -> Terms:
+        """Of a batch, to be differentiated in training mode if gradients are enabled."""
+        needs = {"forces": self.loss.needs_forces, "stress": self.loss.needs_stress}
+        prediction = self.potential(batch, **needs)
         found = zip(
             TERMS,
             self.loss.errors(prediction, batch),
@@ -115,20 +126,34 @@ class Objective:
             self.counts.tolist(),
             strict=True,
         )
-        atoms = torch.diff(batch.ptr).tolist()
-        parts = []
+        errors, weights = {}, {}
         for term, error, mask, weight, count in found:
             if error is not None:
-                curvature = self.loss.curvature(term, error.double())
-                both = torch.stack([curvature * mask * (weight / max(count, 1.0)), error.double()])
-                parts.append(both.split(atoms if term == "forces" else 1, dim=1))
+                errors[term] = error.double()
+                curvature = self.loss.curvature(term, errors[term].detach())
+                weights[term] = curvature * mask * (weight / max(count, 1.0))
+        return Terms(errors, weights, self.loss.sums(prediction, batch).sums)
+
+    @torch.no_grad()
+    def weighted_errors(self, batch: Batch) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+        """Weights and errors of each frame as of `terms_of`, and the sums of d(error) of all.
+
+        Returns:
+            For each frame (1 + 3 N + 9,) of both, of energy per atom, forces and stress, the latter
+            two where the loss needs them; and (3,).
+        """
+        terms, atoms = self.terms_of(batch), torch.diff(batch.ptr).tolist()
+        parts = []
+        for term, error in terms.errors.items():
+            both = torch.stack([terms.weights[term], error])
+            parts.append(both.split(atoms if term == "forces" else 1, dim=1))
         frames = zip(*parts, strict=True)
         rows = [torch.cat([term.flatten(1) for term in frame], dim=1) for frame in frames]
-        return [(weights, errors) for weights, errors in rows]
+        return [(weights, errors) for weights, errors in rows], terms.sums
 
     def reference_jacobian(self) -> Tensor:
         """Derivatives (C, P) of E0, which follows the model where isolated atoms are held."""
-        with _training_mode(self.potential), torch.enable_grad():
+        with training_mode(self.potential), torch.enable_grad():
             energies = self.potential.reference_energies(differentiable=True)
             return torch.stack([self._gradient(energy, again=True) for energy in energies.unbind()])
 
@@ -136,7 +161,7 @@ class Objective:
         """Derivatives (K, P) of the residuals (K,) whose squares are added to the loss."""
         if self.regularization is None:
             return self.get().new_zeros(0, sum(self.sizes)), self.get().new_zeros(0)
-        with _training_mode(self.potential), torch.enable_grad():
+        with training_mode(self.potential), torch.enable_grad():
             residuals = self.regularization.residuals(self.potential)
             rows = [self._gradient(residual, again=True) for residual in residuals.unbind()]
         empty = self.get().new_zeros(0, sum(self.sizes))
@@ -177,7 +202,7 @@ def _flat(tensors: Iterable[Tensor]) -> Tensor:
 
 
 @contextmanager
-def _training_mode(potential: Potential) -> Iterator[None]:
+def training_mode(potential: Potential) -> Iterator[None]:
     """Potentials keep the graph of their forces in training mode only."""
     before = potential.training
     potential.train()
