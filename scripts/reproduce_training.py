@@ -1,6 +1,7 @@
 """The runs behind results/training: SUS2 by Levenberg-Marquardt on four sets of real data.
 
     SUS2BENCH_SHARED=FOLDER python scripts/reproduce_training.py diamond40 mlearn unipero alloy53
+    python scripts/reproduce_training.py mlearn --data mlearn_Ni mlearn_Cu
     python scripts/training_report.py results/training/diamond40 --out results/training/diamond40
 
 Times are processor time of one thread: diamond40 three seeds of 6 min and one of 30, mlearn six
@@ -35,7 +36,7 @@ SIXTEEN = (
     "model.scaling_map=LK",
 )
 MLEARN = {
-    "Mo": (*TWENTY, "model.cutoff=5.2", "loss.energy=30", "budget.max_time=8 min"),
+    "Mo": (*TWENTY, "model.cutoff=5.2", "loss.energy=70", "budget.max_time=10 min"),
     "Li": (*SIXTEEN, "model.cutoff=5.1", "loss.energy=200", "budget.max_time=4 min"),
     "Ni": (*TWENTY, "model.cutoff=4.0", "budget.max_time=9 min"),
     "Cu": (*TWENTY_LK, "model.cutoff=3.9", "loss.energy=30", "budget.max_time=10 min"),
@@ -102,10 +103,16 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("figures", nargs="+", choices=runs(Path()))
+    parser.add_argument("--data", nargs="+", help="only these data sets, such as mlearn_Ni")
     parser.add_argument("--results", type=Path, default=Path("results/training"))
     options = parser.parse_args()
     results = options.results.resolve()
-    chosen = [(figure, *run) for figure in options.figures for run in runs(results)[figure]]
+    known = runs(results)
+    chosen = [(figure, *run) for figure in options.figures for run in known[figure]]
+    if options.data:
+        chosen = [run for run in chosen if run[1] in options.data]
+        if missing := sorted(set(options.data) - {run[1] for run in chosen}):
+            parser.error(f"--data: {', '.join(missing)} not in {', '.join(options.figures)}")
     return 0 if all([train(*run, results) for run in chosen]) else 1
 
 

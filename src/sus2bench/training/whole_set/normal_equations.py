@@ -65,7 +65,7 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
     if not isinstance(potential.model, HasJacobian):
         raise ValueError(
             f"{type(potential.model).__name__} gives no Jacobian by its parameters, which this "
-            "optimizer needs: choose optimizer=lbfgs, or a model of moment tensors"
+            "optimizer needs: choose optimizer=gauss_newton, lbfgs or adamw"
         )
     columns = _Columns(objective, potential.model, linear=readout)
     sums = _Sums(len(columns.parameters), potential.device)
