@@ -3,7 +3,8 @@
 Two completed records belong to the same model if they have the same data set and the same
 configuration, apart from
 
-- every key `seed` (`seed`, `data.seed`, `model.seed`; `data.split_seed` stays: it changes the data),
+- every key `seed` (`seed`, `data.seed`, `model.seed`); `data.split_seed` stays, as it makes other
+  data,
 - names and folders: `name`, `data_name`, `paths`, `data.cache_dir`, `data.source.folder`, ...
 - what changes no prediction: `threads`, `test`, `speed`, `mode`, `stability`, `resume`,
   `overwrite`, `optimized_metric`, `logger`, `hydra`, the progress bar, workers of the loader,
@@ -28,11 +29,12 @@ from sus2bench.benchmark.records import Record
 
 logger = logging.getLogger(__name__)
 
-_IGNORED = (
-    "name data_name paths threads test speed mode stability resume overwrite optimized_metric "
-    "logger hydra callbacks.progress data.cache_dir data.num_workers data.frames_per_block "
-    "data.source.folder data.source.shared_dir data.source.base_url"
-).split()
+_IGNORED = {
+    *("name", "data_name", "paths", "threads", "test", "speed", "mode", "stability", "resume"),
+    *("overwrite", "optimized_metric", "logger", "hydra", "callbacks.progress", "data.cache_dir"),
+    *("data.num_workers", "data.frames_per_block", "data.source.folder"),
+    *("data.source.shared_dir", "data.source.base_url"),
+}
 _SHOWN = 3
 """Settings that a label names at most."""
 
@@ -63,7 +65,8 @@ def models_of(found: Iterable[tuple[Path, Record]]) -> list[ModelRuns]:
     distinct = {place: _distinct(runs) for place, runs in groups.items()}
     labels = _labels(distinct)
     return [
-        ModelRuns(data, labels[data, key], key, tuple(runs)) for (data, key), runs in distinct.items()
+        ModelRuns(data, labels[data, key], key, tuple(runs))
+        for (data, key), runs in distinct.items()
     ]
 
 

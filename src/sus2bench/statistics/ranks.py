@@ -11,7 +11,7 @@ LEVEL = 0.05
 
 
 def rank_distribution(values: Array) -> Array:
-    """Ranks (B, M) of M models in each of B replicates, 1 for the least; equal ones share the lower rank.
+    """Ranks (B, M) of M models in each of B replicates, 1 for the least; equals share the lower.
 
     Args:
         values: (B, M), errors.
@@ -20,7 +20,7 @@ def rank_distribution(values: Array) -> Array:
 
 
 def two_sided_p(differences: Array) -> Array:
-    """p values that a difference is 0, from replicates of it.
+    """The p values of no difference, from replicates of it.
 
     Twice the part of the replicates that lie on the rarer side of 0, the data themselves counted
     among them (A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application, 1997, 4.2).
@@ -38,7 +38,7 @@ def two_sided_p(differences: Array) -> Array:
 
 
 def holm(p_values: npt.ArrayLike) -> Array:
-    """p values (n,) corrected so that the chance of any false claim among them is kept.
+    """Corrects p values (n,) so that the chance of any false claim among them is kept.
 
     S. Holm, Scand. J. Stat. 6, 65 (1979): the k-th smallest of n is multiplied by n - k + 1, and is
     at least what a smaller one became. NaN are no comparisons and stay.

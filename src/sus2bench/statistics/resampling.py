@@ -47,7 +47,9 @@ def replicates(
     frames = len(models[0][0].count)
     drawn = np.random.default_rng([seed, 0, int(models[0][0].labels[:16], 16)])
     found = np.empty((samples, len(models), len(METRICS)))
-    chances = [student(key, len(runs), samples, seed) for key, runs in zip(keys, models, strict=True)]
+    chances = [
+        student(key, len(runs), samples, seed) for key, runs in zip(keys, models, strict=True)
+    ]
     for start in range(0, samples, _CHUNK):
         chunk = slice(start, min(start + _CHUNK, samples))
         size = chunk.stop - start

@@ -216,7 +216,7 @@ _STRENGTH = (NONE, SEEDS, "frames", "frames and seeds")
 
 
 def signed_rank(differences: Array) -> float:
-    """p value of Wilcoxon's signed-rank test (F. Wilcoxon, Biom. Bull. 1, 80 (1945)), two-sided.
+    """Wilcoxon's signed-rank test (F. Wilcoxon, Biom. Bull. 1, 80 (1945)), its two-sided p value.
 
     Args:
         differences: (F,) of errors of frames; those that are not finite are left out.
