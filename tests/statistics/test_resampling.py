@@ -53,11 +53,11 @@ def test_on_frames_that_are_all_alike_the_interval_is_that_of_student_over_seeds
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    """Three seeds that differ as much as frames do; 300 repetitions of the whole experiment."""
+    """Three seeds that differ as much as frames do; 200 repetitions of the whole experiment."""
     generator, seeds, frames, spread = np.random.default_rng(4), 3, 60, 0.1
     truth = np.exp(spread**2 / 2) * np.exp(0.5**2)
     held = 0
-    for trial in range(300):
+    for trial in range(200):
         hardness = np.exp(0.5 * generator.normal(size=frames))
         of_seed = np.exp(spread * generator.normal(size=seeds))
         noise = generator.chisquare(30, size=(seeds, frames)) / 30
@@ -65,6 +65,6 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         runs = [sums_of(one, f"{trial:016x}") for one in square]
         low, high = interval(replicates([runs], [f"{trial:016x}"], samples=400)[:, 0, 0])
         held += low <= truth <= high
-    # 95 % within three standard deviations of 300 trials, and more is no fault: seeds and frames
+    # 95 % within three standard deviations of 200 trials, and more is no fault: seeds and frames
     # together have more degrees of freedom than the seeds that Student's distribution is given.
-    assert held / 300 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 300)
+    assert held / 200 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 200)

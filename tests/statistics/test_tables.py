@@ -94,3 +94,9 @@ def test_compare_adds_models_where_there_are_several_seeds_and_only_there(
     assert len(pairs) == 1 + 3 * 6
     assert main(["compare", str(tmp_path), "--format", "csv"]) == 0
     assert capsys.readouterr().out.startswith("data,split,model,stored")
+
+
+def test_a_table_of_models_without_any_is_an_error(run, predictions, tmp_path, capsys):
+    run("a", predictions(0.1), split="train")
+    assert main(["compare", str(tmp_path), "--statistics"]) == 2
+    assert "no completed record has errors" in capsys.readouterr().err

@@ -132,9 +132,9 @@ def _run(atoms: ase.Atoms, how: Dynamics) -> Course:
     if how.friction:
         bath = {"friction": how.friction / units.fs, "temperature_K": how.temperature}
         # A centre of mass that is held is not quite the canonical ensemble, and nobody needs it.
-        dynamics = Langevin(moving, how.timestep * units.fs, rng=generator, fixcm=False, **bath)
-    else:
-        dynamics = VelocityVerlet(moving, timestep=how.timestep * units.fs)
+        heated = Langevin(moving, how.timestep * units.fs, rng=generator, fixcm=False, **bath)
+        return _follow(moving, heated.step, how)
+    dynamics = VelocityVerlet(moving, timestep=how.timestep * units.fs)
     return _follow(moving, dynamics.step, how)
 
 

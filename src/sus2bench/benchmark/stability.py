@@ -59,7 +59,8 @@ def settings_of(given: Any) -> Stability | None:
     made = dict(given)
     for name in _PARTS.keys() & made.keys():
         made[name] = _part(name, made[name])
-    return _made(Stability, "stability", made)
+    checks: Stability = _made(Stability, "stability", made)
+    return checks
 
 
 def _part(name: str, given: Any) -> Any:
@@ -118,7 +119,7 @@ def check_stability(
 
 def repeated(atoms: ase.Atoms, least: int) -> ase.Atoms:
     """The cell repeated along its shortest periodic vectors until it has so many atoms."""
-    grown = atoms.copy()
+    grown: ase.Atoms = atoms.copy()
     lengths = atoms.cell.lengths()
     times = [1, 1, 1]
     while len(grown) < least and atoms.pbc.any():

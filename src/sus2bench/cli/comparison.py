@@ -36,7 +36,8 @@ def compare(
 
     Raises:
         FileNotFoundError: if a source holds no record.
-        ValueError: if a record does not follow the schema, or none has timed the reference.
+        ValueError: if a record does not follow the schema, none has timed the reference, or there
+            are no errors for the table of models.
     """
     from sus2bench.benchmark import tables
     from sus2bench.benchmark.records import find_records, with_joint_speeds
@@ -50,6 +51,8 @@ def compare(
     table = tables.results_table(record for _, record in found)
     wanted = statistics or ((shown == "table" or out is not None) and several_seeds(found))
     models = summaries(found, blocks) if wanted else None
+    if statistics and (models is None or models.empty):
+        raise ValueError(f"{', '.join(sources)}: no completed record has errors to compare")
     if not statistics:
         _print(table, shown)
     if models is not None and (statistics or shown == "table"):

@@ -49,8 +49,10 @@ class FrameSums:
         Args:
             block: (F,) the block of each frame, numbered from 0.
         """
-        parts = (_sums(part, block) for part in (self.square, self.absolute, self.count))
-        return FrameSums(*parts, self.labels)
+        square, absolute, count = (
+            _sums(part, block) for part in (self.square, self.absolute, self.count)
+        )
+        return FrameSums(square, absolute, count, self.labels)
 
     def errors(self, weights: Array | None = None) -> Array:
         """Errors where each frame counts as often as a weight says; NaN without labels.

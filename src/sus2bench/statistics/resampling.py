@@ -73,7 +73,8 @@ def standard_error(errors: Array) -> Array:
     runs = len(errors)
     if runs < 2:
         return np.zeros(errors.shape[1:])
-    return np.asarray(errors.std(0, ddof=1) / np.sqrt(runs))
+    with np.errstate(invalid="ignore"):  # an infinite error has no spread
+        return np.asarray(errors.std(0, ddof=1) / np.sqrt(runs))
 
 
 def interval(values: Array, confidence: float = 0.95) -> tuple[float, float]:
