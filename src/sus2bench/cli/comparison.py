@@ -51,8 +51,6 @@ def compare(
     table = tables.results_table(record for _, record in found)
     wanted = statistics or ((shown == "table" or out is not None) and several_seeds(found))
     models = summaries(found, blocks) if wanted else None
-    if statistics and (models is None or models.empty):
-        raise ValueError(f"{', '.join(sources)}: no completed record has errors to compare")
     if not statistics:
         _print(table, shown)
     if models is not None and (statistics or shown == "table"):
@@ -62,15 +60,18 @@ def compare(
     if out is not None:
         sections = speed_sections(records, reference)
         files = _write_tables(table, out)
-        if models is not None and len(models):
+        if models is not None:
             sections = [statistics_section(models), *sections]
             files += write_statistics(models, found, out, blocks)
         figures = [*_write_figures(found, out), *scan_figures(records, out)]
         names = sorted({file.stem for file in [*files, *figures]})
         print(f"written to {out}: {', '.join(names)}")
-        report, text = out / "report.md", _report(every, table, figures, sections)
-        write_atomically(report, lambda part: part.write_text(text, "utf-8"))
-        print(f"report: {report}")
+        _write_report(_report(every, table, figures, sections), out)
+
+
+def _write_report(text: str, folder: Path) -> None:
+    write_atomically(folder / "report.md", lambda part: part.write_text(text, "utf-8"))
+    print(f"report: {folder / 'report.md'}")
 
 
 def _print(table: "DataFrame", shown: str) -> None:

@@ -25,7 +25,7 @@ def print_statistics(long: "DataFrame", shown: str) -> None:
 
     if shown != "table":
         print(getattr(tables, shown)(long), end="")
-    elif len(long):
+    else:
         drawn = tables.console_table(long)
         Console(width=Console(width=1000).measure(drawn).maximum).print(drawn)
         print("± half of a 95 % interval; docs/statistics.md says what it covers")

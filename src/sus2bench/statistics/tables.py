@@ -56,12 +56,17 @@ def summaries(found: Iterable[tuple[Path, Record]], blocks: int | None = None) -
     Args:
         found: records with their files.
         blocks: frames that belong together; see `summary`.
+
+    Raises:
+        ValueError: no completed record has errors.
     """
     pairs = list(found)
     splits = dict.fromkeys(split for _, record in pairs for split in record["metrics"])
     parts = [summary(pairs, split, blocks=blocks) for split in splits if split != "train"]
     filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else summary([])
+    if not filled:
+        raise ValueError("no completed record has errors on other frames than those of training")
+    return pd.concat(filled, ignore_index=True)
 
 
 def wide(long: pd.DataFrame, bold: Bold) -> pd.DataFrame:
