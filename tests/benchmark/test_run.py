@@ -94,6 +94,25 @@ def test_copies_of_training_frames_in_a_test_set_are_also_left_out(folder):
     assert not (folder / "runs/small/predictions_other_without_copies.npz").exists()
 
 
+def test_stability_of_the_best_checkpoint_goes_into_the_record(folder):
+    short = "{nve: {steps: 10}, hot: null, eos: {points: 5}, dimers: {points: 10}}"
+    checks = (f"stability={short}", "test=false")
+    run.train(configuration("train", "small", *MODEL, *STEPS, *checks))
+    stored = records.load_record(folder / "runs/small/record.json")
+    found = stored["stability"]
+    assert (found["split"], found["atoms"], found["hot"]) == ("test", 32, None)
+    assert found["nve"]["steps"] == 10
+    assert list(found["dimers"]["by_pair"]) == ["Al-Al", "Al-Cu", "Cu-Cu"]
+    assert stored["timings"]["stability_seconds"] > 0
+
+
+def test_checks_that_do_not_exist_are_refused_before_anything_is_done(folder):
+    config = configuration("train", "wrong", *MODEL, *STEPS, "stability={nve: {step: 10}}")
+    with pytest.raises(ValueError, match="stability.nve has no 'step'"):
+        run.train(config)
+    assert not (folder / "runs/wrong").exists()
+
+
 def test_training_leaves_a_complete_record_that_evaluation_repeats(folder):
     before = torch.get_num_threads(), torch.get_default_dtype()
     trained = run.train(configuration("train", "small", *MODEL, *STEPS))

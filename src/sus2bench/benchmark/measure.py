@@ -14,6 +14,7 @@ from sus2bench.benchmark import accuracy, parameters, speed
 from sus2bench.benchmark.records import Record
 from sus2bench.benchmark.scan import Scan, ScanRun
 from sus2bench.benchmark.sources import Source, Untrained
+from sus2bench.benchmark.stability import Stability, check_stability, in_short
 from sus2bench.data.catalogue import locate
 from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.data.dataset import FrameDataset
@@ -109,6 +110,27 @@ def _without_copies(
         if name in datamodule.tests and 0 < len(kept) < len(part):
             rest[f"{name}_without_copies"] = part.subset(kept, f"{part.name}, without copies")
     return rest
+
+
+@rank_zero_only
+def measure_stability(
+    record: Record, potential: Potential, datamodule: FrameDataModule, checks: Stability | None
+) -> None:
+    """Checks without labels, from a frame of the first test set, else of the validation set.
+
+    Args:
+        record: to write to.
+        potential: stays as it is.
+        datamodule: where the frame is taken from.
+        checks: which; None: nothing is done.
+    """
+    if checks is None:
+        return
+    name, frames = next(iter(datamodule.tests.items()), ("valid", datamodule.valid))
+    with timed(record, "stability_seconds"):
+        found = check_stability(potential, frames, checks)
+    record["stability"] = {"split": name, **found}
+    logger.info("stability: %s", in_short(found))
 
 
 @rank_zero_only

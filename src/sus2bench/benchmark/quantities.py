@@ -21,6 +21,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from sus2bench.atoms.frame import build_frame
+from sus2bench.benchmark.dynamics_checks import thermalize
 from sus2bench.benchmark.inference import in_mode
 from sus2bench.models.potential import Potential
 from sus2bench.training.initialise import trains_by_steps
@@ -119,8 +120,7 @@ def _md_step(subject: Subject) -> Call:
     simulations, generator = [], np.random.default_rng(0)
     for structure in subject.structures:
         atoms = structure.copy()
-        widths = np.sqrt(atoms.get_masses() * units.kB * TEMPERATURE)  # Maxwell and Boltzmann
-        atoms.set_momenta(generator.normal(size=(len(atoms), 3)) * widths[:, None])
+        thermalize(atoms, TEMPERATURE, generator)
         with in_mode(subject.potential, training=False):
             atoms.calc = subject.potential.calculator()
         simulations.append(VelocityVerlet(atoms, timestep=TIMESTEP * units.fs))

@@ -21,6 +21,7 @@ from sus2bench.benchmark.beginning import dtype_of, plain
 from sus2bench.benchmark.records import Record
 from sus2bench.benchmark.reporting import RunInterruptedError, recorded
 from sus2bench.benchmark.sources import source_of, species_list
+from sus2bench.benchmark.stability import settings_of
 from sus2bench.benchmark.stopwatch import threads
 from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.models.loading import load_potential
@@ -52,7 +53,7 @@ def train(cfg: DictConfig) -> Record:
         RunInterruptedError: after an interruption; ``resume=true`` goes on.
         ValueError: for settings or data that do not fit together.
     """
-    folder = Path(cfg.paths.output)
+    folder, checks = Path(cfg.paths.output), settings_of(plain(cfg.stability))
     cfg = cfg.copy()
     start = beginning.potential_of_file(cfg)
     cutoff = start.cutoff if start else cfg.model.cutoff
@@ -75,6 +76,7 @@ def train(cfg: DictConfig) -> Record:
             record["model"]["checkpoint"] = str(result.best_checkpoint.relative_to(folder))
         if cfg.test:
             measure.measure_accuracy(record, potential, datamodule, folder)
+        measure.measure_stability(record, potential, datamodule, checks)
         if cfg.speed:
             measure.measure_speed(record, {record["name"]: potential}, datamodule, mode=cfg.mode)
     return record
@@ -90,7 +92,7 @@ def evaluate(cfg: DictConfig) -> Record:
         RecordError: if the folder holds a record that would be lost.
         ValueError: if potential and data do not fit together.
     """
-    folder = Path(cfg.paths.output)
+    folder, checks = Path(cfg.paths.output), settings_of(plain(cfg.stability))
     with recorded(cfg, "evaluate") as record, threads(cfg.threads):
         record["hardware"]["threads"] = torch.get_num_threads()
         species = species_list(cfg.species)
@@ -99,6 +101,7 @@ def evaluate(cfg: DictConfig) -> Record:
         measure.describe_potential(record, potential, datamodule)
         record["model"]["source"] = str(cfg.potential)
         measure.measure_accuracy(record, potential, datamodule, folder, cfg.splits)
+        measure.measure_stability(record, potential, datamodule, checks)
         if cfg.speed:
             measure.measure_speed(record, {record["name"]: potential}, datamodule, mode=cfg.mode)
     return record

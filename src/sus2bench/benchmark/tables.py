@@ -39,7 +39,7 @@ _PAIRS = {
     "E / F RMSE\n% of floor": ("E RMSE (% of floor)", "F RMSE (% of floor)"),
 }
 _MEMORY_PAIR = ("memory (MB)", "training memory (MB)")
-_TEXT = ("data", "split", "model", "status", "dtype")
+_TEXT = ("data", "split", "model", "status", "dtype", "interval over")
 _COUNTS = ("stored", "trainable", "effective", "steps")
 _DIGITS = {
     **{title: digits for title, _, digits in _METRICS},
@@ -186,9 +186,9 @@ def csv(table: pd.DataFrame) -> str:
 
 def latex(table: pd.DataFrame) -> str:
     """A LaTeX tabular (booktabs)."""
-    names = {"µs/atom": r"$\mu$s/atom"}
-    text = formatted(table).rename(columns=names)
+    text = formatted(table)
     replacements = {"_": r"\_", "Å": r"\AA{}", "–": "--", "%": r"\%", "&": r"\&"}
+    replacements |= {"µ": r"$\mu$", "±": r"$\pm$"}
     escaped = text.map(lambda cell: _replaced(cell, replacements))
     escaped.columns = [_replaced(column, replacements) for column in escaped.columns]
     alignment = ["l" if column in _TEXT else "r" for column in text.columns]

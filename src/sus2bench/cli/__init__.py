@@ -153,8 +153,17 @@ def _compare(arguments: list[str]) -> int:
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--reference", metavar="NAME")
+    parser.add_argument("--statistics", action="store_true")
+    parser.add_argument("--blocks", type=int, metavar="N")
     options = parser.parse_args(arguments)
-    compare(options.records, options.format, options.out, options.reference)
+    compare(
+        options.records,
+        options.format,
+        options.out,
+        options.reference,
+        statistics=options.statistics,
+        blocks=options.blocks,
+    )
     return 0
 
 

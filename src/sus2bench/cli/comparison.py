@@ -13,9 +13,17 @@ FORMATS = ("table", "markdown", "csv", "latex")
 
 
 def compare(
-    sources: Sequence[str], shown: str, out: Path | None, reference: str | None = None
+    sources: Sequence[str],
+    shown: str,
+    out: Path | None,
+    reference: str | None = None,
+    *,
+    statistics: bool = False,
+    blocks: int | None = None,
 ) -> None:
     """Print the table of some records and, given a folder, write tables and figures there.
+
+    Where models were trained with several seeds, a table of models with intervals follows.
 
     Args:
         sources: record files, or folders that are searched for them.
@@ -23,41 +31,61 @@ def compare(
         out: folder for the tables and figures, made where missing.
         reference: potential that the times of speed runs are divided by in the report; that which
             is first in each, if not given.
+        statistics: print the table of models in place of that of runs, several seeds or not.
+        blocks: frames that follow each other and belong together, for the intervals.
 
     Raises:
         FileNotFoundError: if a source holds no record.
-        ValueError: if a record does not follow the schema, or none has timed the reference.
+        ValueError: if a record does not follow the schema, none has timed the reference, or there
+            are no errors for the table of models.
     """
     from sus2bench.benchmark import tables
     from sus2bench.benchmark.records import find_records, with_joint_speeds
     from sus2bench.cli.speed import print_scans, scan_figures, speed_sections
+    from sus2bench.cli.statistics import print_statistics, statistics_section, write_statistics
+    from sus2bench.statistics.tables import several_seeds, summaries
 
     every = find_records(sources)
     records = [record for _, record in every]
     found = with_joint_speeds(every)
     table = tables.results_table(record for _, record in found)
-    if shown != "table":
-        print(getattr(tables, shown)(table), end="")
-    elif len(table):
-        _print_table(table)
+    wanted = statistics or ((shown == "table" or out is not None) and several_seeds(found))
+    models = summaries(found, blocks) if wanted else None
+    if not statistics:
+        _print(table, shown)
+    if models is not None and (statistics or shown == "table"):
+        print_statistics(models, shown)
     if shown == "table":
         print_scans(records)
     if out is not None:
         sections = speed_sections(records, reference)
+        files = _write_tables(table, out)
+        if models is not None:
+            sections = [statistics_section(models), *sections]
+            files += write_statistics(models, found, out, blocks)
         figures = [*_write_figures(found, out), *scan_figures(records, out)]
-        names = sorted({file.stem for file in [*_write_tables(table, out), *figures]})
+        names = sorted({file.stem for file in [*files, *figures]})
         print(f"written to {out}: {', '.join(names)}")
-        report, text = out / "report.md", _report(every, table, figures, sections)
-        write_atomically(report, lambda part: part.write_text(text, "utf-8"))
-        print(f"report: {report}")
+        _write_report(_report(every, table, figures, sections), out)
 
 
-def _print_table(table: "DataFrame") -> None:
-    """Print for people, with lines as long as the table needs: a number cut short is no use."""
+def _write_report(text: str, folder: Path) -> None:
+    write_atomically(folder / "report.md", lambda part: part.write_text(text, "utf-8"))
+    print(f"report: {folder / 'report.md'}")
+
+
+def _print(table: "DataFrame", shown: str) -> None:
+    """Print a table; for people with lines as long as it needs: a number cut short is no use."""
     from rich.console import Console
 
+    from sus2bench.benchmark import tables
     from sus2bench.benchmark.tables import console_table
 
+    if shown != "table":
+        print(getattr(tables, shown)(table), end="")
+        return
+    if not len(table):
+        return
     drawn = console_table(table)
     Console(width=Console(width=1000).measure(drawn).maximum).print(drawn)
 

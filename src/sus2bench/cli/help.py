@@ -81,20 +81,24 @@ options:
 
 _COMPARE = """\
 usage: sus2bench compare RECORD [RECORD ...] [--format table|markdown|csv|latex] [--out DIR]
-                         [--reference NAME]
+                         [--reference NAME] [--statistics] [--blocks N]
 
 Put records side by side: errors, parameter counts, speed and training time. A RECORD is a record
-file (record.json) or a folder that is searched for them.
+file (record.json) or a folder that is searched for them. Where models were trained with several
+seeds, a table of models with 95 % intervals follows.
 
 options:
   --format FORMAT   how to print the table: table (default), markdown, csv or latex
   --out DIR         also write the table in every format, and the figures, to DIR
   --reference NAME  potential that times are divided by in the report (the first in each record)
+  --statistics      the table of models with intervals in place of that of runs
+  --blocks N        frames in a row that belong together, as those of a trajectory, for intervals
   -h, --help        this text
 
 examples:
   sus2bench compare runs/
   sus2bench compare runs/ results/ --format markdown
+  sus2bench compare runs/ --statistics --format latex
   sus2bench compare runs/a/record.json runs/b/record.json --out report"""
 
 _COMPARE_SPEED = """\

@@ -50,6 +50,8 @@ class FrameDataModule(LightningDataModule):
         max_edges: budget of edges of a global training batch.
         eval_batch_size: frames in a batch of evaluation.
         eval_max_edges: budget of edges of a batch of evaluation, in place of its size.
+        frames_per_block: frames of a test set that follow each other and belong together, as those
+            of a trajectory; read by `sus2bench.statistics` from records, and by nothing here.
         seed: of the order of the training frames.
         cutoff: Å, of the graphs.
         cache_dir: for graphs and downloads; None: `default_cache_folder`.
@@ -82,6 +84,7 @@ class FrameDataModule(LightningDataModule):
         max_edges: int | None = None,
         eval_batch_size: int = 16,
         eval_max_edges: int | None = None,
+        frames_per_block: int | None = None,
         seed: int = 0,
         cutoff: float = 6.0,
         cache_dir: str | None = None,
@@ -104,6 +107,8 @@ class FrameDataModule(LightningDataModule):
         self.train_stride = train_stride
         self.batch_size, self.max_atoms, self.max_edges = batch_size, max_atoms, max_edges
         self.eval_batch_size, self.eval_max_edges = eval_batch_size, eval_max_edges
+        if frames_per_block is not None and frames_per_block < 1:
+            raise ValueError(f"frames_per_block is at least 1, or null; got {frames_per_block}")
         self.seed, self.num_workers = seed, num_workers
         self.cache_dir = Path(cache_dir) if cache_dir else default_cache_folder()
         self._cutoff = float(cutoff)

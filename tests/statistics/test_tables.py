@@ -1,0 +1,102 @@
+"""Tables of models, and how `sus2bench compare` shows them."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from sus2bench.cli import main
+from sus2bench.statistics import summary, tables
+
+SIZES = {"good": 0.10, "twin": 0.1001, "bad": 0.3}
+
+
+@pytest.fixture
+def single(run, predictions):
+    """Three models, trained once each."""
+    return [
+        run(name, predictions(size, seed=number), kind=name)
+        for number, (name, size) in enumerate(SIZES.items())
+    ]
+
+
+@pytest.fixture
+def long(single):
+    return summary(single, samples=500)
+
+
+def test_half_an_interval_sets_the_decimals():
+    assert tables.with_interval(29.8768, 1.4321) == "29.9 ± 1.4"
+    assert tables.with_interval(0.123456, 0.00123) == "0.1235 ± 0.0012"
+    assert tables.with_interval(1234.5, 96.0) == "1,234 ± 96"
+    assert tables.with_interval(3.0, 0.0) == "3.000"
+
+
+def test_only_the_significant_best_are_bold(long):
+    rows = {line.split(" | ")[2]: line for line in tables.markdown(long).splitlines()[2:]}
+    forces = 6
+    assert rows["good"].split(" | ")[forces].startswith("**")
+    assert rows["twin"].split(" | ")[forces].startswith("**")
+    assert "**" not in rows["bad"]
+    assert rows["bad"].endswith("| 3 (3–3) | frames |")
+
+
+def test_where_nothing_tells_models_apart_nothing_is_bold(single):
+    assert "**" not in tables.markdown(summary(single[:2], samples=500))
+
+
+def test_latex_has_bold_plus_minus_and_rules(long):
+    text = tables.latex(long)
+    assert text.startswith(r"\begin{tabular}{lll")
+    assert r"\textbf{" in text
+    assert r"$\pm$" in text
+    assert "±" not in text
+    assert text.count(r"\\") == 1 + 3
+
+
+def test_costs_that_no_model_has_take_no_column(long):
+    assert "instability" not in tables.markdown(long)
+    timed = long.assign(us_per_atom=50.0, efficiency=2.0)
+    assert "| 50.00 | 2.00 |" in tables.markdown(timed)
+
+
+def test_console_table_has_a_section_for_each_split(long):
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(tables.console_table(long))
+    text = console.export_text()
+    assert "alloys" in text
+    assert " ± " in text
+    assert "**" not in text
+
+
+def test_compare_prints_models_on_request_in_every_format(single, tmp_path, capsys):
+    assert main(["compare", str(tmp_path), "--statistics", "--format", "csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("data,split,model,metric,unit,mean,low,high,seeds,frames,blocks")
+    assert len(lines) == 1 + 3 * 6
+    assert main(["compare", str(tmp_path), "--statistics", "--blocks", "10"]) == 0
+    assert "95 % interval" in capsys.readouterr().out
+
+
+def test_compare_adds_models_where_there_are_several_seeds_and_only_there(
+    single, run, predictions, tmp_path, capsys
+):
+    assert main(["compare", str(tmp_path)]) == 0
+    assert "interval" not in capsys.readouterr().out
+    run("good_seed1", predictions(0.1, seed=5), seed=1, kind="good")
+    assert main(["compare", str(tmp_path), "--out", str(tmp_path / "report")]) == 0
+    assert "95 % interval" in capsys.readouterr().out
+    report = (tmp_path / "report/report.md").read_text()
+    assert "## Models" in report
+    written = {file.name for file in (tmp_path / "report").glob("*.*")}
+    assert {"statistics.md", "statistics.csv", "statistics.tex", "pairs.csv"} <= written
+    pairs = (tmp_path / "report/pairs.csv").read_text().splitlines()
+    assert len(pairs) == 1 + 3 * 6
+    assert main(["compare", str(tmp_path), "--format", "csv"]) == 0
+    assert capsys.readouterr().out.startswith("data,split,model,stored")
+
+
+def test_a_table_of_models_without_any_is_an_error(run, predictions, tmp_path, capsys):
+    run("a", predictions(0.1), split="train")
+    assert main(["compare", str(tmp_path), "--statistics"]) == 2
+    assert "no completed record has errors" in capsys.readouterr().err
