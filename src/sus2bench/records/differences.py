@@ -1,0 +1,103 @@
+"""In what two records differ: their numbers, and the circumstances they were taken in."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from sus2bench.benchmark.costs import time_of, training_seconds
+from sus2bench.benchmark.records import Record, unit_of
+from sus2bench.records.columns import CIRCUMSTANCES
+from sus2bench.records.table import flat
+
+COLUMNS = ("split", "metric", "unit", "first", "second", "difference", "relative")
+
+
+def numbers(first: Record, second: Record, *, elements: bool = False) -> pd.DataFrame:
+    """Metrics, parameters and times of two records side by side.
+
+    Args:
+        first: a record.
+        second: another one.
+        elements: whether to list errors of single elements, too.
+
+    Returns:
+        The columns `COLUMNS`: ``difference`` is second less first, ``relative`` that divided by the
+        first, both missing where one of the two has no such number.
+    """
+    before, after = dict(_values(first)), dict(_values(second))
+    rows = []
+    for key in dict.fromkeys((*before, *after)):
+        split, metric = key
+        if "/" in metric and not elements:
+            continue
+        old, new = before.get(key), after.get(key)
+        known = old is not None and new is not None
+        gap = new - old if known else None
+        unit = unit_of(metric)
+        rows.append((split, metric, unit, old, new, gap, gap / abs(old) if known and old else None))
+    texts, types = COLUMNS[:3], dict.fromkeys(COLUMNS[3:], "float64")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(texts, "str") | types)
+
+
+def _values(record: Record) -> Iterator[tuple[tuple[str, str], Any]]:
+    for split, metrics in record["metrics"].items():
+        for metric, value in metrics.items():
+            yield (split, metric), value
+    for kind, value in (record["parameters"] or {}).items():
+        if kind != "blocks":
+            yield ("parameters", kind), value
+    for name, speed in record["speed"].items():
+        yield ("speed", f"{name}_us_per_atom"), time_of(speed)
+    for key in ("steps", "epochs"):
+        if key in record["timings"]:
+            yield ("training", key), record["timings"][key]
+    if (seconds := training_seconds(record)) is not None:
+        yield ("training", "train_seconds"), seconds
+
+
+def circumstances(first: Record, second: Record) -> dict[str, tuple[Any, Any]]:
+    """What differs between two records apart from their numbers.
+
+    Commit, hardware, platform and packages by name; the settings that bear on the numbers, as
+    ``config.KEY``; data files and split. A package that one of them does not have is None there;
+    of records without an environment only the few packages they name can be compared.
+    """
+    known = [_known(record) for record in (first, second)]
+    names = dict.fromkeys(name for part in known for name in part)
+    return {
+        name: (known[0].get(name), known[1].get(name))
+        for name in names
+        if known[0].get(name) != known[1].get(name)
+    }
+
+
+def _known(record: Record) -> dict[str, Any]:
+    git, environment = record["git"] or {}, record["environment"]
+    listed = environment["packages"] if environment else ()
+    packages = dict(line.split("==", 1) for line in listed) or record["packages"]
+    state = {"commit": git.get("commit"), "changed since the commit": git.get("dirty")}
+    if environment:
+        state["platform"] = environment["platform"]
+    settings = {
+        key: value
+        for key, value in flat(record["config"]).items()
+        if not f"{key}.".startswith(tuple(f"{name}." for name in (*CIRCUMSTANCES, "name")))
+    }
+    return {
+        **state,
+        **record["hardware"],
+        **{f"package {name}": version for name, version in packages.items()},
+        **{f"config.{key}": value for key, value in settings.items()},
+        **{f"file {name}": digest for name, digest in record["data"]["files"].items()},
+        "split": record["data"]["split_hash"],
+    }
+
+
+def in_words(differing: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """A line for each difference, first and second value."""
+    return [f"{name}: {_shown(old)} -> {_shown(new)}" for name, (old, new) in differing.items()]
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)[:60]
