@@ -181,8 +181,8 @@ def write_record(
     return cleaned
 
 
-def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Record]]:
-    """Records named by files or found below folders, sorted by path, each with its file.
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Record files that are named, or found below folders, sorted.
 
     Raises:
         FileNotFoundError: if a path does not exist or a folder holds no record.
@@ -193,7 +193,17 @@ def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Re
         if not found:
             raise FileNotFoundError(f"no {FILE_NAME} at {path}; give a record or a folder with one")
         files.update(found)
-    return [(file, load_record(file)) for file in sorted(files)]
+    return sorted(files)
+
+
+def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Record]]:
+    """Records named by files or found below folders, sorted by path, each with its file.
+
+    Raises:
+        FileNotFoundError: if a path does not exist or a folder holds no record.
+        RecordError: if one is not valid.
+    """
+    return [(file, load_record(file)) for file in find_files(paths)]
 
 
 def with_joint_speeds(found: Iterable[tuple[Path, Record]]) -> list[tuple[Path, Record]]:

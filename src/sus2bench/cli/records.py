@@ -1,6 +1,9 @@
 """`sus2bench records` and `sus2bench rerun`: what is done with many records, and with one again."""
 
 import argparse
+import logging
+import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +69,8 @@ the last digit on the same machine and environment.
 options:
   KEY=VALUE        settings of the record to change, by dotted names
   --out DIR        folder of the run (runs/rerun/DATA/NAME)
-  --format FORMAT  how to print the numbers: table (default), csv, json or markdown
+  --format FORMAT  how to print the numbers: table (default) or markdown, without maxima and
+                   percentiles that are the same, or csv or json, with all
   -h, --help       this text
 
 examples:
@@ -97,7 +101,35 @@ def rerun(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--format", choices=FORMATS, default="table")
     options = parser.parse_intermixed_args(arguments)
-    raise NotImplementedError(options)
+
+    from sus2bench.records.differences import in_words
+    from sus2bench.records.rerunning import rerun as again
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    done = again(options.record, options.out, options.overrides)
+    table = done.numbers.rename(columns={"first": "then", "second": "now"})
+    if options.format in ("table", "markdown"):
+        less = table["metric"].str.contains("_max_|_p[0-9]+_|_components|_frames")
+        table = table[~less | (table["difference"] != 0)]
+    show(table, options.format)
+    if options.format == "table":
+        lines = in_words(done.circumstances) or ["nothing: same environment, commit and hardware"]
+        print("\n  ".join(["what else differs:", *lines]))
+        print(f"errors: {'identical' if done.identical else 'not identical'}; see {done.folder}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pandas import DataFrame
+
+    from sus2bench.benchmark.records import find_files
+    from sus2bench.records.verification import verify
+
+    found = [f for file in find_files(options.sources) for f in verify(file, quick=options.quick)]
+    show(DataFrame(found), options.format)
+    outcomes = Counter(finding.outcome for finding in found)
+    print(", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()), file=sys.stderr)
+    return DIFFERS if outcomes["differs"] else 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -164,6 +196,10 @@ def _of_merge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on-conflict", choices=("refuse", "first", "both"), default="refuse")
 
 
+def _of_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true")
+
+
 _Prepare = Callable[[argparse.ArgumentParser], None]
 _Action = Callable[[argparse.Namespace], int]
 _ACTIONS: dict[str, tuple[_Prepare, _Action]] = {
@@ -171,6 +207,7 @@ _ACTIONS: dict[str, tuple[_Prepare, _Action]] = {
     "query": (_of_sql, _query),
     "build": (_of_out, _build),
     "merge": (_of_merge, _merge),
+    "verify": (_of_verify, _verify),
 }
 
 
