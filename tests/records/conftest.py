@@ -1,8 +1,16 @@
-"""Records of runs that never were: two models, two seeds, one failure, one speed record."""
+"""Records of runs that never were, and one run that was."""
 
+import shutil
+
+import numpy as np
 import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.io import write
+from hydra import compose, initialize_config_dir
 
-from sus2bench.benchmark import records
+from sus2bench.benchmark import records, run
+from sus2bench.cli.configuration import configuration_folder
 
 TIMING = {"lower_quartile": 1.0, "upper_quartile": 2.0, "repeats": 3}
 
@@ -56,7 +64,7 @@ def train_record():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working folder with `runs/` of five records."""
+    """A working folder with `runs/`: two models, two seeds, one failure, one speed record."""
     monkeypatch.chdir(tmp_path)
     timed = make_record("timed", kind="speed")
     timed |= {"metrics": {}, "baseline": {}, "timings": {}, "units": {}, "parameters": None}
@@ -71,4 +79,45 @@ def folder(tmp_path, monkeypatch):
         "broken": broken,
     }.items():
         records.write_record(record, tmp_path / "runs" / place / "record.json")
+    return tmp_path
+
+
+RUN = (
+    *("name=small", "data_name=alloys", "paths.output=runs/small", "data=extxyz"),
+    *("data.train_file=alloys.extxyz", "data.test_fraction=0.25", "data.valid_fraction=0.25"),
+    *("model=schnet_small", "model.features=8", "model.interactions=1", "model.cutoff=4.0"),
+    *("trainer=cpu", "budget.max_time=null", "budget.max_steps=3", "threads=1"),
+    *("callbacks.average=null", "callbacks.progress=null", "speed=false", "deterministic=true"),
+)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder with a finished run in `runs/small`, and 16 small Al-Cu cells, labelled by EMT."""
+    folder = tmp_path_factory.mktemp("trained")
+    generator, frames = np.random.default_rng(5), []
+    for index in range(16):
+        atoms = bulk("Cu", cubic=True, a=3.7 + 0.1 * generator.random())
+        atoms.symbols[: 1 + index % 3] = "Al"
+        atoms.rattle(0.1, seed=index)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        atoms.get_stress()
+        frames.append(atoms)
+    write(folder / "alloys.extxyz", frames)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("SUS2BENCH_CACHE", str(folder / "cache"))
+        with initialize_config_dir(str(configuration_folder()), version_base="1.3"):
+            config = compose("train", list(RUN))
+        run.train(config)
+    return folder
+
+
+@pytest.fixture
+def finished(trained, tmp_path, monkeypatch):
+    """A copy of that folder as the working folder."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUS2BENCH_CACHE", str(tmp_path / "cache"))
     return tmp_path

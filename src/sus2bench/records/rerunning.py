@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,6 @@ def rerun(
     folder = Path(out) if out else Path("runs", "rerun", then["data"]["name"], then["name"])
     config = configuration(then, changes, folder)
     # Models that are timed untrained are composed from the config files.
-    files = initialize_config_dir(str(data_folder().parent.absolute()), version_base="1.3")
-    with files if then["kind"] == "speed" else nullcontext():
+    with initialize_config_dir(str(data_folder().parent.absolute()), version_base="1.3"):
         getattr(run, then["kind"])(config)
     return Rerun(then, load_record(folder / FILE_NAME), folder)
