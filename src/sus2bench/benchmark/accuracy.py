@@ -142,9 +142,10 @@ def errors_of(
         atomic_numbers=chosen("atomic_numbers"), frame_index=chosen("frame_index"), ptr=pointer
     )
     batch.update(labels)
-    predicted = [chosen(name) for name in ("energy", "forces", "stress")]
+    energy, forces, stress = (chosen(name) for name in ("energy", "forces", "stress"))
     errors, floor = ErrorAccumulator(), ErrorAccumulator()
-    errors.update(Prediction(*predicted, predicted[2], predicted[0]), batch)
+    # Site energies are not stored, and enter no error.
+    errors.update(Prediction(energy, forces, stress, None, energy.new_empty(0)), batch)
     if "composition_energy" not in values:
         return errors.compute(), {}
     trivial = _without_forces(chosen("composition_energy"), batch)

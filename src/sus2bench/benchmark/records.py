@@ -101,7 +101,8 @@ def schema() -> dict[str, Any]:
 @cache
 def _validator() -> Validator:
     usual = jsonschema.Draft202012Validator
-    kind = jsonschema.validators.extend(usual, {"additionalProperties": _quickly})
+    extend: Any = jsonschema.validators.extend  # not typed
+    kind = extend(usual, {"additionalProperties": _quickly})
     validator: Validator = kind(schema())
     return validator
 

@@ -32,15 +32,14 @@ def numbers(first: Record, second: Record, *, elements: bool = False) -> pd.Data
         if "/" in metric and not elements:
             continue
         old, new = before.get(key), after.get(key)
-        known = old is not None and new is not None
-        gap = new - old if known else None
-        unit = unit_of(metric)
-        rows.append((split, metric, unit, old, new, gap, gap / abs(old) if known and old else None))
+        gap = None if old is None or new is None else new - old
+        relative = gap / abs(old) if gap is not None and old else None
+        rows.append((split, metric, unit_of(metric), old, new, gap, relative))
     texts, types = COLUMNS[:3], dict.fromkeys(COLUMNS[3:], "float64")
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(texts, "str") | types)
 
 
-def _values(record: Record) -> Iterator[tuple[tuple[str, str], Any]]:
+def _values(record: Record) -> Iterator[tuple[tuple[str, str], float | None]]:
     for split, metrics in record["metrics"].items():
         for metric, value in metrics.items():
             yield (split, metric), value

@@ -69,12 +69,9 @@ def configuration(record: Record, changes: Sequence[str], out: Path) -> DictConf
     if trainer.pop("deterministic", False) is True:  # where it was until version 2 of the schema
         settings["deterministic"] = True
     for key, value in settings.items():
-        if (
-            key in _PLAIN_SECTIONS
-            and isinstance(value, dict)
-            and OmegaConf.is_dict(config.get(key))
-        ):
-            value = OmegaConf.to_container(config[key]) | value
+        present = config.get(key)
+        if key in _PLAIN_SECTIONS and isinstance(value, dict) and isinstance(present, DictConfig):
+            value = {**present, **value}
         config[key] = value
     _change(config, changes)
     config.paths.output = str(out)
