@@ -69,8 +69,8 @@ def configuration(record: Record, changes: Sequence[str], out: Path) -> DictConf
     if trainer.pop("deterministic", False) is True:  # where it was until version 2 of the schema
         settings["deterministic"] = True
     for key, value in settings.items():
-        present = config.get(key)
-        if key in _PLAIN_SECTIONS and isinstance(value, dict) and isinstance(present, DictConfig):
+        present = config.get(key) if key in _PLAIN_SECTIONS else None
+        if isinstance(value, dict) and isinstance(present, DictConfig):
             value = {**present, **value}
         config[key] = value
     _change(config, changes)
