@@ -115,7 +115,8 @@ def rerun(arguments: list[str]) -> int:
     if options.format == "table":
         lines = in_words(done.circumstances) or ["nothing: same environment, commit and hardware"]
         print("\n  ".join(["what else differs:", *lines]))
-        print(f"errors: {'identical' if done.identical else 'not identical'}; see {done.folder}")
+        same = "identical" if done.identical else "not identical"
+        print(f"errors: {same if done.then['metrics'] else 'none'}; see {done.folder}")
     return 0
 
 

@@ -48,6 +48,11 @@ def _values(record: Record) -> Iterator[tuple[tuple[str, str], float | None]]:
             yield ("parameters", kind), value
     for name, speed in record["speed"].items():
         yield ("speed", f"{name}_us_per_atom"), time_of(speed)
+    scan = record.get("scan", {"points": {}})
+    for name, points in scan["points"].items():
+        for point in points:
+            label = f"{name}, {scan['over']} {point['value']:g}"
+            yield ("scan", f"{label}, energy_and_forces_us_per_atom"), time_of(point)
     for key in ("steps", "epochs"):
         if key in record["timings"]:
             yield ("training", key), record["timings"][key]
@@ -56,41 +61,43 @@ def _values(record: Record) -> Iterator[tuple[tuple[str, str], float | None]]:
 
 
 def circumstances(first: Record, second: Record) -> dict[str, tuple[Any, Any]]:
-    """What differs between two records apart from their numbers.
+    """What differs between two records apart from their numbers, first and second value by name.
 
-    Commit, hardware, platform and packages by name; the settings that bear on the numbers, as
-    ``config.KEY``; data files and split. A package that one of them does not have is None there;
-    of records without an environment only the few packages they name can be compared.
+    Commit, hardware, platform, data files and split; packages, of which those that one record does
+    not have are None there; and as ``config.KEY`` the settings of both that bear on the numbers.
+    Where one of the records has no environment, the packages are the few that all records name.
     """
-    known = [_known(record) for record in (first, second)]
-    names = dict.fromkeys(name for part in known for name in part)
-    return {
-        name: (known[0].get(name), known[1].get(name))
-        for name in names
-        if known[0].get(name) != known[1].get(name)
-    }
+    complete = bool(first["environment"] and second["environment"])
+    known = [_known(record, complete) for record in (first, second)]
+    names = dict.fromkeys((*known[0], *known[1]))
+    found = {name: (known[0].get(name), known[1].get(name)) for name in names}
+    settings = [_settings(record) for record in (first, second)]
+    shared = [key for key in settings[0] if key in settings[1]]
+    found |= {f"config.{key}": (settings[0][key], settings[1][key]) for key in shared}
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 
-def _known(record: Record) -> dict[str, Any]:
+def _known(record: Record, complete: bool) -> dict[str, Any]:
     git, environment = record["git"] or {}, record["environment"]
-    listed = environment["packages"] if environment else ()
-    packages = dict(line.split("==", 1) for line in listed) or record["packages"]
     state = {"commit": git.get("commit"), "changed since the commit": git.get("dirty")}
-    if environment:
+    packages = record["packages"]
+    if complete:
         state["platform"] = environment["platform"]
-    settings = {
-        key: value
-        for key, value in flat(record["config"]).items()
-        if not f"{key}.".startswith(tuple(f"{name}." for name in (*CIRCUMSTANCES, "name")))
-    }
+        packages = dict(line.split("==", 1) for line in environment["packages"])
+        packages["python"] = environment["python"]
     return {
         **state,
         **record["hardware"],
         **{f"package {name}": version for name, version in packages.items()},
-        **{f"config.{key}": value for key, value in settings.items()},
         **{f"file {name}": digest for name, digest in record["data"]["files"].items()},
         "split": record["data"]["split_hash"],
     }
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    apart = tuple(f"{name}." for name in (*CIRCUMSTANCES, "name"))
+    flattened = flat(record["config"])
+    return {key: value for key, value in flattened.items() if not f"{key}.".startswith(apart)}
 
 
 def in_words(differing: Mapping[str, tuple[Any, Any]]) -> list[str]:
