@@ -112,8 +112,9 @@ def _quickly(validator: Any, allowed: Any, instance: Any, within: dict[str, Any]
 
     Most of a record are flat tables of numbers, each of which would cost as much as a large object.
     """
-    simple = isinstance(allowed, dict) and allowed.keys() == {"type"} and "properties" not in within
-    if simple and isinstance(instance, dict):
+    simple = isinstance(allowed, dict) and allowed.keys() == {"type"}
+    all_of_them = not {"properties", "patternProperties"} & within.keys()
+    if simple and all_of_them and isinstance(instance, dict):
         types = [allowed["type"]] if isinstance(allowed["type"], str) else allowed["type"]
         if all(any(validator.is_type(v, t) for t in types) for v in instance.values()):
             return

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 done, 2 an error of the user's making (told in a line on standard error),
-        130 interrupted, 1 anything else.
+        130 interrupted, 1 a record that does not hold, or a defect.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands: dict[str, Callable[[list[str]], int]] = {

@@ -12,48 +12,48 @@ from sus2bench.benchmark.records import Record
 from sus2bench.training.budget import seconds
 
 COLUMNS: dict[str, str] = {
-    "record": "str",  # first 12 digits of the hash of all that the record holds
-    "run": "str",  # likewise of what was run; runs with the same value repeat each other
-    "kind": "str",  # train, evaluate or speed
-    "name": "str",  # of the run
-    "potential": "str",  # that the row is about: the name again, but of each one in a speed record
-    "data": "str",
-    "model": "str",  # class
-    "dtype": "str",
+    "record": "string",  # first 12 digits of the hash of all that the record holds
+    "run": "string",  # likewise of what was run; runs with the same value repeat each other
+    "kind": "string",  # train, evaluate or speed
+    "name": "string",  # of the run
+    "potential": "string",  # of the row: the name again, but for speed records
+    "data": "string",
+    "model": "string",  # class
+    "dtype": "string",
     "seed": "Int64",
     "training_fraction": "float64",
     "training_frames": "Int64",
-    "optimizer": "str",  # class, those of several phases joined by +; none after an exact solve
+    "optimizer": "string",  # class, those of several phases joined by +; none after an exact solve
     "budget_steps": "Int64",
     "budget_seconds": "float64",
-    "budget_clock": "str",
+    "budget_clock": "string",
     "deterministic": "boolean",
     "stored": "Int64",  # parameters
     "trainable": "Int64",
     "effective": "Int64",
     "us_per_atom": "float64",  # energy and forces, median
-    "speed_mode": "str",
-    "device": "str",  # of that time
+    "speed_mode": "string",
+    "device": "string",  # of that time
     "memory_MB": "float64",  # of a prediction, at most
     "training_memory_MB": "float64",
     "train_seconds": "float64",  # initial values included
     "evaluate_seconds": "float64",
     "steps": "Int64",
     "epochs": "float64",
-    "status": "str",
-    "error": "str",  # last line of the traceback
-    "created": "str",
-    "commit": "str",
+    "status": "string",
+    "error": "string",  # last line of the traceback
+    "created": "string",
+    "commit": "string",
     "changed": "boolean",  # whether tracked files differed from the commit
-    "python": "str",
-    "torch": "str",
-    "environment": "str",  # first 12 digits of the hash of all packages
-    "cpu": "str",
-    "gpu": "str",
+    "python": "string",
+    "torch": "string",
+    "environment": "string",  # first 12 digits of the hash of all packages
+    "cpu": "string",
+    "gpu": "string",
     "threads": "Int64",
-    "config_sha256": "str",
-    "split_hash": "str",
-    "path": "str",
+    "config_sha256": "string",
+    "split_hash": "string",
+    "path": "string",
 }
 """Columns of a run and their pandas types."""
 

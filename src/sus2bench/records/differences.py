@@ -36,7 +36,7 @@ def numbers(first: Record, second: Record, *, elements: bool = False) -> pd.Data
         relative = gap / abs(old) if gap is not None and old else None
         rows.append((split, metric, unit_of(metric), old, new, gap, relative))
     texts, types = COLUMNS[:3], dict.fromkeys(COLUMNS[3:], "float64")
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(texts, "str") | types)
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(texts, "string") | types)
 
 
 def _values(record: Record) -> Iterator[tuple[tuple[str, str], float | None]]:

@@ -20,7 +20,7 @@ TEXTS = ("config", "metrics", "baseline")
 """Columns of :func:`read` with JSON: settings, and all numbers of the split with those of the
 composition fit."""
 LONG = {
-    **dict.fromkeys(("record", "split", "metric", "element", "unit"), "str"),
+    **dict.fromkeys(("record", "split", "metric", "element", "unit"), "string"),
     **dict.fromkeys(("value", "baseline"), "float64"),
 }
 _APART = (*CIRCUMSTANCES, "name", "data_name", "seed")
@@ -130,7 +130,7 @@ _FIXED = {*COLUMNS, "split", *TEXTS}
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    types = COLUMNS | dict.fromkeys(("split", *TEXTS), "str")
+    types = COLUMNS | dict.fromkeys(("split", *TEXTS), "string")
     return table.astype({name: types.get(name, "float64") for name in table.columns})
 
 
