@@ -29,7 +29,7 @@ def make_record(name="sus2", seed=0, error=50.0, channels=2, kind="train", paths
     config = {
         "name": name,
         "seed": seed,
-        "budget": {"max_steps": None, "max_time": "2 min"},
+        "budget": {"max_steps": None, "max_time": "2 min", "max_frames": 900},
         "data": {"train_fraction": 0.5, "cache_dir": paths},
         "model": {"_target_": "package.SUS2", "channels": channels},
         "optimizer": {"algorithm": {"_target_": "torch.optim.AdamW", "lr": 1e-3}},
@@ -48,7 +48,7 @@ def make_record(name="sus2", seed=0, error=50.0, channels=2, kind="train", paths
             "test": {"forces_rmse_meV_A": error, "forces_rmse_meV_A/Ni": error + 1},
         },
         "baseline": {"test": {"forces_rmse_meV_A": 500.0}},
-        "timings": {"train_seconds": 100.0, "initialise_seconds": 20.0, "steps": 7},
+        "timings": {"train_seconds": 100.0, "initialise_seconds": 20.0, "steps": 7, "frames": 56},
     }
     record["data"] |= {"name": "alloys", "split_hash": "a" * 64, "files": {"t.xyz": "b" * 64}}
     record["model"] |= {"target": "package.SUS2", "dtype": "float64"}

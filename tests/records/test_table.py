@@ -18,6 +18,7 @@ def test_each_record_and_split_has_a_row_with_what_identifies_the_run(folder):
         **{"kind": "train", "data": "alloys", "model": "SUS2", "dtype": "float64"},
         **{"optimizer": "AdamW", "training_fraction": 0.5, "budget_seconds": 120.0},
         **{"budget_clock": "wall", "trainable": 20, "train_seconds": 120.0, "steps": 7},
+        **{"budget_frames": 900, "frames": 56},
         **{"status": "completed", "deterministic": False, "forces_rmse_meV_A": 60.0},
         "path": "runs/sus2_1/record.json",
     }

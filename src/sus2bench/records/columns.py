@@ -25,6 +25,8 @@ COLUMNS: dict[str, str] = {
     "training_frames": "Int64",
     "optimizer": "string",  # class, those of several phases joined by +; none after an exact solve
     "budget_steps": "Int64",
+    "budget_frames": "Int64",
+    "budget_patience": "Int64",  # validations without progress after which a run has converged
     "budget_seconds": "float64",
     "budget_clock": "string",
     "deterministic": "boolean",
@@ -39,7 +41,9 @@ COLUMNS: dict[str, str] = {
     "train_seconds": "float64",  # initial values included
     "evaluate_seconds": "float64",
     "steps": "Int64",
+    "frames": "Int64",  # seen in training, each as often as it was
     "epochs": "float64",
+    "ended_by": "string",  # which part of the budget, or convergence
     "status": "string",
     "error": "string",  # last line of the traceback
     "created": "string",
@@ -121,12 +125,13 @@ def _row(record: Record, path: Path) -> dict[str, Any]:
         "optimizer": _optimizer(record),
         "deterministic": config.get("deterministic", False),
         "train_seconds": training_seconds(record),
+        "ended_by": record.get("ended_by"),
         "error": traceback.splitlines()[-1] if traceback else None,
         "path": path.as_posix(),
     }
     values |= {key: record[key] for key in ("kind", "name", "status", "created", "config_sha256")}
     values |= {key: parameters.get(key) for key in ("stored", "trainable", "effective")}
-    values |= {key: timings.get(key) for key in ("evaluate_seconds", "steps", "epochs")}
+    values |= {key: timings.get(key) for key in ("evaluate_seconds", "steps", "frames", "epochs")}
     return values | _training_data(record) | _budget(config) | _provenance(record)
 
 
@@ -169,6 +174,8 @@ def _budget(config: Mapping[str, Any]) -> dict[str, Any]:
             limit = seconds(time)
     return {
         "budget_steps": budget.get("max_steps"),
+        "budget_frames": budget.get("max_frames"),
+        "budget_patience": budget.get("patience"),
         "budget_seconds": limit,
         "budget_clock": budget.get("clock", "wall") if time is not None else None,
     }
