@@ -70,19 +70,13 @@ def connect(paths: Paths) -> "duckdb.DuckDBPyConnection":
     """
     table = read(paths)
     connection = _connection()
-    connection.register("_all", table)
-    connection.register("_long", long_table(table))
-    columns = ", ".join(f'"{name}"' for name in COLUMNS)
-    connection.execute(
-        f"CREATE TABLE runs AS SELECT DISTINCT {columns}, config::JSON AS config FROM _all"
-    )
-    connection.execute(
-        "CREATE TABLE results AS SELECT * EXCLUDE (metrics, baseline) "
-        "REPLACE (config::JSON AS config) FROM _all"
-    )
-    connection.execute("CREATE TABLE metrics AS FROM _long")
-    connection.unregister("_all")
-    connection.unregister("_long")
+    runs = table[[*COLUMNS, "config"]].drop_duplicates(["record", "potential"])
+    results = table.drop(columns=["metrics", "baseline"])
+    for name, rows in {"runs": runs, "results": results, "metrics": long_table(table)}.items():
+        connection.register("_rows", rows)
+        as_json = "" if name == "metrics" else "REPLACE (config::JSON AS config)"
+        connection.execute(f"CREATE TABLE {name} AS SELECT * {as_json} FROM _rows")
+        connection.unregister("_rows")
     return connection
 
 
