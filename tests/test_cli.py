@@ -85,12 +85,15 @@ def test_help_of_the_program_lists_every_command(arguments, capsys):
         "data",
         "prune",
         "extend",
+        "records",
+        "rerun",
     ):
         assert f"\n  {command} " in text
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "evaluate", "speed", "compare", "compare-speed", "data"]
+    "command",
+    ["train", "evaluate", "speed", "compare", "compare-speed", "data", "records", "rerun"],
 )
 def test_help_of_each_command_fits_a_terminal_line(command, capsys):
     assert cli.main([command, "--help"]) == 0

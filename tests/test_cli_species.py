@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sus2bench import cli
+from sus2bench.cli.parsing import USER_ERROR
 from sus2bench.models import mtp, nep, sus2
 from sus2bench.models.loading import load_potential, save_potential
 from sus2bench.models.potential import Potential
@@ -91,7 +92,7 @@ def test_mistakes_are_named(files, capsys, arguments, text):
         code = cli.main(arguments)
     except SystemExit as stop:  # of the argument parser
         code = stop.code
-    assert code == cli.USER_ERROR
+    assert code == USER_ERROR
     assert text in capsys.readouterr().err
     assert not (files / "a.pt").exists()
 

@@ -7,7 +7,7 @@ potential has to beat.
 
 import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,42 @@ def load_predictions(path: str | os.PathLike[str]) -> Arrays:
         return {name: stored[name] for name in stored.files}
 
 
+def errors_of(
+    predictions: Mapping[str, npt.NDArray[Any]], without: Collection[int] = ()
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Metrics and baseline once more, from predictions as :func:`evaluate` returns them.
+
+    Args:
+        predictions: arrays, also those of :func:`load_predictions`.
+        without: positions of frames to leave out.
+    """
+    values = {name: torch.from_numpy(array) for name, array in predictions.items()}
+    sizes = values["frame_offsets"].diff()
+    kept = torch.tensor([index not in without for index in range(len(sizes))])
+    of_atoms = kept.repeat_interleave(sizes)
+
+    def chosen(name: str) -> torch.Tensor:
+        value = values[name]
+        per_atom = name.startswith(("forces", "atomic_numbers"))
+        return value[of_atoms if per_atom else kept]
+
+    labels = {name: chosen(f"{name}_reference") for name in ("energy", "forces", "stress")}
+    pointer = torch.cat([sizes.new_zeros(1), sizes[kept].cumsum(0)])
+    batch = Data(
+        atomic_numbers=chosen("atomic_numbers"), frame_index=chosen("frame_index"), ptr=pointer
+    )
+    batch.update(labels)
+    energy, forces, stress = (chosen(name) for name in ("energy", "forces", "stress"))
+    errors, floor = ErrorAccumulator(), ErrorAccumulator()
+    # Site energies are not stored, and enter no error.
+    errors.update(Prediction(energy, forces, stress, None, energy.new_empty(0)), batch)
+    if "composition_energy" not in values:
+        return errors.compute(), {}
+    trivial = _without_forces(chosen("composition_energy"), batch)
+    floor.update(trivial, _where_predicted(trivial, batch))
+    return errors.compute(), floor.compute()
+
+
 def _on_cpu(predicted: Prediction) -> Prediction:
     moved: dict[str, Any] = {
         name: value if value is None else value.cpu() for name, value in predicted._asdict().items()
@@ -157,5 +193,10 @@ def _composition_fit(batch: Data, composition: Mapping[str, float]) -> Predictio
         values[number_of_symbol[symbol]] = value
     site = values[batch.atomic_numbers]
     energy = site.new_zeros(len(batch.energy)).index_add(0, batch.batch, site)
+    return _without_forces(energy, batch)
+
+
+def _without_forces(energy: torch.Tensor, batch: Data) -> Prediction:
+    """A prediction of energies (B,) alone, with forces and stress zero."""
     no_stress = torch.zeros_like(batch.stress)
-    return Prediction(energy, torch.zeros_like(batch.forces), no_stress, no_stress, site)
+    return Prediction(energy, torch.zeros_like(batch.forces), no_stress, no_stress, energy)

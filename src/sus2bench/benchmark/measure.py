@@ -90,7 +90,7 @@ def measure_accuracy(
     with timed(record, "evaluate_seconds"):
         composition, _ = least_squares_atomic_energies(datamodule.train, datamodule.species)
         parts = splits(datamodule, names)
-        for name, part in {**parts, **_without_copies(datamodule, parts)}.items():
+        for name, part in {**parts, **without_copies(datamodule, parts)}.items():
             found = accuracy.evaluate(potential, part, composition)
             record["metrics"][name] = found.metrics
             record.setdefault("baseline", {})[name] = found.baseline
@@ -99,7 +99,7 @@ def measure_accuracy(
             logger.info("%s: %s", name, _in_short(found.metrics))
 
 
-def _without_copies(
+def without_copies(
     datamodule: FrameDataModule, parts: Mapping[str, FrameDataset]
 ) -> dict[str, FrameDataset]:
     """The test sets among some parts that have copies of training frames, less those frames."""

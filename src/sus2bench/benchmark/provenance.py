@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import platform
@@ -10,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,27 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """All installed distributions, the interpreter and the system, by which a run can be repeated.
+
+    The list is part of the record and no file beside it: it takes some 3 kB, and a record that is
+    copied alone keeps it.
+    """
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        if name:  # remains of a broken installation have none
+            found.setdefault(name, f"{name}=={distribution.version}")  # the first is imported
+    packages = sorted(found.values())
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+        "packages": packages,
+        "sha256": hashlib.sha256("\n".join(packages).encode()).hexdigest(),
+    }
 
 
 def hardware(threads: int | None = None) -> dict[str, Any]:

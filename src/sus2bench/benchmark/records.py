@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from jsonschema.protocols import Validator
 
 from sus2bench.atoms.files import write_atomically
 from sus2bench.benchmark import provenance
+from sus2bench.benchmark.migration import SCHEMA_VERSION, migrated
 
-SCHEMA_VERSION = 1
 FILE_NAME = "record.json"
 
 Record = dict[str, Any]
@@ -73,6 +74,7 @@ def new_record(kind: str, name: str, config: Mapping[str, Any]) -> Record:
         "data": {"name": "", "files": {}, "split_hash": None, "census": {}, "species": []},
         "seeds": {},
         "packages": provenance.package_versions(),
+        "environment": provenance.environment(),
         "hardware": provenance.hardware(),
         "parameters": None,
         "metrics": {},
@@ -96,14 +98,37 @@ def schema() -> dict[str, Any]:
     return dict(json.loads(text))
 
 
+@cache
+def _validator() -> Validator:
+    usual = jsonschema.Draft202012Validator
+    extend: Any = jsonschema.validators.extend  # not typed
+    kind = extend(usual, {"additionalProperties": _quickly})
+    validator: Validator = kind(schema())
+    return validator
+
+
+def _quickly(validator: Any, allowed: Any, instance: Any, within: dict[str, Any]) -> Iterator[Any]:
+    """The keyword `additionalProperties`, without a walk through tables whose types are right.
+
+    Most of a record are flat tables of numbers, each of which would cost as much as a large object.
+    """
+    simple = isinstance(allowed, dict) and allowed.keys() == {"type"}
+    all_of_them = not {"properties", "patternProperties"} & within.keys()
+    if simple and all_of_them and isinstance(instance, dict):
+        types = [allowed["type"]] if isinstance(allowed["type"], str) else allowed["type"]
+        if all(any(validator.is_type(v, t) for t in types) for v in instance.values()):
+            return
+    usual = jsonschema.Draft202012Validator.VALIDATORS["additionalProperties"]
+    yield from usual(validator, allowed, instance, within)
+
+
 def validate(record: Mapping[str, Any], source: str = "record") -> None:
     """Check a record against the schema and its own hash.
 
     Raises:
         RecordError: naming ``source``, the place inside the record, and what is wrong there.
     """
-    validator = jsonschema.Draft202012Validator(schema())
-    errors = sorted(validator.iter_errors(record), key=lambda error: list(map(str, error.path)))
+    errors = sorted(_validator().iter_errors(record), key=lambda error: list(map(str, error.path)))
     if errors:
         lines = [
             f"{'/'.join(map(str, error.path)) or 'top level'}: {error.message}" for error in errors
@@ -114,18 +139,24 @@ def validate(record: Mapping[str, Any], source: str = "record") -> None:
 
 
 def load_record(path: str | os.PathLike[str]) -> Record:
-    """Read and validate a record.
+    """Read and validate a record; one of an earlier version of the schema is migrated.
 
     Raises:
-        RecordError: if the file is not JSON or not a valid record.
+        RecordError: if the file is not JSON or not a valid record, or of a newer version.
         FileNotFoundError: if there is no such file.
     """
     try:
         record = json.loads(Path(path).read_text("utf-8"))
     except json.JSONDecodeError as error:
         raise RecordError(f"{path} is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise RecordError(f"{path} is not a record but a JSON {type(record).__name__}")
+    try:
+        record = migrated(record, str(path))
+    except ValueError as error:
+        raise RecordError(str(error)) from error
     validate(record, str(path))
-    return dict(record)
+    return record
 
 
 def write_record(
@@ -152,8 +183,8 @@ def write_record(
     return cleaned
 
 
-def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Record]]:
-    """Records named by files or found below folders, sorted by path, each with its file.
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Record files that are named, or found below folders, sorted.
 
     Raises:
         FileNotFoundError: if a path does not exist or a folder holds no record.
@@ -164,7 +195,17 @@ def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Re
         if not found:
             raise FileNotFoundError(f"no {FILE_NAME} at {path}; give a record or a folder with one")
         files.update(found)
-    return [(file, load_record(file)) for file in sorted(files)]
+    return sorted(files)
+
+
+def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Record]]:
+    """Records named by files or found below folders, sorted by path, each with its file.
+
+    Raises:
+        FileNotFoundError: if a path does not exist or a folder holds no record.
+        RecordError: if one is not valid.
+    """
+    return [(file, load_record(file)) for file in find_files(paths)]
 
 
 def with_joint_speeds(found: Iterable[tuple[Path, Record]]) -> list[tuple[Path, Record]]:

@@ -27,6 +27,7 @@ from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.training.budget import Budget, read_clock, seconds
+from sus2bench.training.deterministic import deterministic
 from sus2bench.training.exact import store_exact
 from sus2bench.training.fit import FitResult
 from sus2bench.training.freezing import freeze
@@ -58,7 +59,9 @@ def train(cfg: DictConfig) -> Record:
     start = beginning.potential_of_file(cfg)
     cutoff = start.cutoff if start else cfg.model.cutoff
     OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
-    with recorded(cfg, "train") as record, threads(cfg.threads):
+    gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    same_bits = deterministic(cfg.deterministic, gpu=gpu)
+    with recorded(cfg, "train") as record, threads(cfg.threads), same_bits:
         record["hardware"]["threads"] = torch.get_num_threads()
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         with measure.timed(record, "data_seconds"):

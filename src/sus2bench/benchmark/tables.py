@@ -7,6 +7,7 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from sus2bench.benchmark.costs import memory_of, speed_of, time_of, training_seconds
 from sus2bench.benchmark.records import Record
 from sus2bench.models.composition import Composition
 
@@ -91,22 +92,14 @@ def _row_of_record(record: Record, split: str, metrics: dict[str, Any]) -> dict[
     row = _row(record["data"]["name"], split, record["name"], metrics, floor)
     parameters, timings = record["parameters"] or {}, record["timings"]
     row |= {kind: parameters.get(kind) for kind in _COUNTS[:3]}
-    speed = record["speed"].get(record["name"]) or next(iter(record["speed"].values()), None)
-    row["µs/atom"] = speed["energy_and_forces_us_per_atom"]["median"] if speed else None
-    row |= {title: _memory(speed or {}, what) for title, what in _MEMORY}
-    if "train_seconds" in timings:  # an exact solve before the first step is training, too
-        row["train (s)"] = timings["train_seconds"] + (timings.get("initialise_seconds") or 0.0)
+    speed = speed_of(record)
+    row["µs/atom"] = time_of(speed)
+    row |= {title: memory_of(speed, what) for title, what in _MEMORY}
+    row["train (s)"] = training_seconds(record)
     row["steps"] = timings.get("steps")
     row["dtype"] = record["model"]["dtype"]
     row["status"] = record["status"]
     return row
-
-
-def _memory(speed: dict[str, Any], what: str) -> float | None:
-    """MB; records of earlier versions have those of a prediction on a GPU at most."""
-    old = {"energy_and_forces": speed.get("peak_gpu_memory_MB")}
-    value: float | None = speed.get("peak_memory_MB", old).get(what)
-    return value
 
 
 def _row(

@@ -1,19 +1,18 @@
 """The `sus2bench` command line: its commands, their arguments, and how it reports errors."""
 
-import argparse
 import difflib
-import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from sus2bench import __version__
 from sus2bench.cli.help import command_help, program_help
+from sus2bench.cli.parsing import Parser as _Parser
+from sus2bench.cli.parsing import fail as _fail
 
-USER_ERROR = 2
 INTERRUPTED = 130  # what a shell reports after Ctrl-C
 RUN_COMMANDS = ("train", "evaluate", "speed")
 
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 done, 2 an error of the user's making (told in a line on standard error),
-        130 interrupted, 1 anything else.
+        130 interrupted, 1 a record that does not hold, or a defect.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands: dict[str, Callable[[list[str]], int]] = {
@@ -36,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "data": _data,
         "prune": _prune,
         "extend": _extend,
+        "records": partial(_of_module, "records", "records"),
+        "rerun": partial(_of_module, "records", "rerun"),
     }
     command, *rest = arguments or ["--help"]
     if command in ("-h", "--help", "help"):
@@ -59,32 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error)
 
 
+def _of_module(module: str, name: str, arguments: list[str]) -> int:
+    """Run a command that is a function of a module beside this one."""
+    code: int = getattr(import_module(f"sus2bench.cli.{module}"), name)(arguments)
+    return code
+
+
 def _user_errors() -> tuple[type[Exception], ...]:
     """Errors whose text is meant for the user; all others are defects and keep their traceback."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     return (ValueError, KeyError, OSError, HydraException, OmegaConfBaseException)
-
-
-def _fail(problem: str | Exception, code: int = USER_ERROR) -> int:
-    """Say what is wrong on standard error, with the traceback when debugging."""
-    if isinstance(problem, Exception):
-        if os.environ.get("SUS2BENCH_DEBUG") == "1" or os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exception(problem)
-        # The text of a KeyError is the repr of its argument.
-        plain = isinstance(problem, KeyError) and len(problem.args) == 1
-        problem = str(problem.args[0] if plain else problem) or type(problem).__name__
-    print(f"sus2bench: error: {problem}".replace("\n", "\n  "), file=sys.stderr)
-    return code
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser that reports errors as the rest of the program does."""
-
-    def error(self, message: str) -> Any:
-        """Leave with the exit code of user errors."""
-        raise SystemExit(_fail(f"{message} (see {self.prog} --help)"))
 
 
 def _run(command: str, arguments: list[str]) -> int:
@@ -155,6 +142,7 @@ def _compare(arguments: list[str]) -> int:
     parser.add_argument("--reference", metavar="NAME")
     parser.add_argument("--statistics", action="store_true")
     parser.add_argument("--blocks", type=int, metavar="N")
+    parser.add_argument("--verify", action="store_true")
     options = parser.parse_args(arguments)
     compare(
         options.records,
@@ -164,6 +152,8 @@ def _compare(arguments: list[str]) -> int:
         statistics=options.statistics,
         blocks=options.blocks,
     )
+    if options.verify:
+        return _of_module("records", "records", ["verify", *options.records])
     return 0
 
 

@@ -11,6 +11,7 @@ from sus2bench.cli.configuration import (
     group_options,
     primary_config,
 )
+from sus2bench.cli.records import HELP as _OF_RECORDS
 
 _WIDTH = 96
 
@@ -25,6 +26,8 @@ commands:
   speed          time potentials on the same frames, or over sizes, elements, cutoffs, ...
   compare        put records side by side in a table
   compare-speed  say whether the times of two records differ beyond noise
+  records        query, merge and verify many records
+  rerun          repeat the run of a record, and say what came out differently
   data           list the data sets, describe one
   prune          a potential of some of the elements of another, with the same predictions
   extend         a potential with more elements, to be trained further
@@ -81,7 +84,7 @@ options:
 
 _COMPARE = """\
 usage: sus2bench compare RECORD [RECORD ...] [--format table|markdown|csv|latex] [--out DIR]
-                         [--reference NAME] [--statistics] [--blocks N]
+                         [--reference NAME] [--statistics] [--blocks N] [--verify]
 
 Put records side by side: errors, parameter counts, speed and training time. A RECORD is a record
 file (record.json) or a folder that is searched for them. Where models were trained with several
@@ -93,6 +96,8 @@ options:
   --reference NAME  potential that times are divided by in the report (the first in each record)
   --statistics      the table of models with intervals in place of that of runs
   --blocks N        frames in a row that belong together, as those of a trajectory, for intervals
+  --verify          take the errors once more, from predictions, and from checkpoints and data; the
+                    exit code is 1 if a record does not hold (see sus2bench records verify)
   -h, --help        this text
 
 examples:
@@ -178,6 +183,7 @@ _WITHOUT_CONFIG = {
     "data": _DATA,
     "prune": _PRUNE,
     "extend": _EXTEND,
+    **_OF_RECORDS,
 }
 
 

@@ -44,7 +44,7 @@ def compare_speed(sources: Sequence[str], shown: str, confidence: float, least: 
     elif shown == "markdown":
         print(tables.markdown(text), end="")
     else:
-        _print_text(text)
+        print_text(text)
 
 
 def print_scans(records: Sequence[Record]) -> None:
@@ -54,10 +54,10 @@ def print_scans(records: Sequence[Record]) -> None:
     for record in records:
         if "scan" in record:
             print(f"{record['name']}: energy and forces, µs/atom")
-            _print_text(scan_table(record))
+            print_text(scan_table(record))
 
 
-def _print_text(table: Any) -> None:
+def print_text(table: Any) -> None:
     """Print a table of text, its first columns aligned left, as wide as it is."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
