@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from sus2bench.benchmark import beginning, measure
 from sus2bench.benchmark.beginning import dtype_of, plain
 from sus2bench.benchmark.records import Record
-from sus2bench.benchmark.reporting import RunInterruptedError, recorded
+from sus2bench.benchmark.reporting import RunInterruptedError, recorded, write_so_far
 from sus2bench.benchmark.sources import source_of, species_list
 from sus2bench.benchmark.stopwatch import threads
 from sus2bench.data.datamodule import FrameDataModule
@@ -164,6 +164,7 @@ def _fit(
         with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
             initial = beginning.initial_values(cfg, potential, added, datamodule, loss, extra)
         record["model"]["initialisation"] = initial
+        write_so_far(record, folder)
     if trains_by_steps(potential):
         used = record["timings"].get("initialise_seconds", 0.0)
         regularization = None if extra.is_zero else extra

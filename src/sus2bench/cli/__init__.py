@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands: dict[str, Callable[[list[str]], int]] = {
         **{name: partial(_run, name) for name in RUN_COMMANDS},
+        "sweep": _sweep,
         "compare": _compare,
         "compare-speed": _compare_speed,
         "data": _data,
@@ -103,6 +104,18 @@ def _run(command: str, arguments: list[str]) -> int:
         return _fail(f"--config-dir {options.config_dir} is not a folder")
     check_overrides(command, options.overrides, options.config_dir, sweep=options.multirun)
     return _run_with_hydra(command, arguments, configuration_folder())
+
+
+def _sweep(arguments: list[str]) -> int:
+    """A multirun of `train` with a plan on request."""
+    parser = _Parser(prog="sus2bench sweep", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-n", "--dry-run", action="store_true")
+    parser.add_argument("-cd", "--config-dir", type=Path)
+    options = parser.parse_intermixed_args(arguments)
+    extra = ["--config-dir", str(options.config_dir)] if options.config_dir else []
+    plan = ["hydra.sweeper.dry_run=true"] if options.dry_run else []
+    return _run("train", ["--multirun", *extra, *options.overrides, *plan])
 
 
 def _run_with_hydra(command: str, arguments: list[str], folder: Path) -> int:
