@@ -127,7 +127,7 @@ def _run_with_hydra(command: str, arguments: list[str], folder: Path) -> int:
     codes = [0]
     typed = sys.argv
 
-    def job(config: DictConfig) -> float:
+    def job(config: DictConfig) -> float | tuple[float, ...]:
         # Hydra's own parser must not see the subcommand, but a process that a distributed strategy
         # starts repeats `sys.argv` and needs it.
         hydra_arguments, sys.argv = sys.argv, [typed[0], command, *arguments]
@@ -152,10 +152,12 @@ def _run_with_hydra(command: str, arguments: list[str], folder: Path) -> int:
     return max(codes)
 
 
-def _objective(record: dict[str, Any], config: Any) -> float:
-    """The number a sweep minimizes: the metric that the config names, on the validation set."""
-    value = record["metrics"].get("valid", {}).get(config.get("optimized_metric"))
-    return float("nan") if value is None else float(value)
+def _objective(record: dict[str, Any], config: Any) -> float | tuple[float, ...]:
+    """What a sweep minimizes: the number or numbers that the config names."""
+    from sus2bench.benchmark.sweeps.objectives import objective_names, objectives
+
+    values = objectives(record, objective_names(config.get("optimized_metric")))
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _compare(arguments: list[str]) -> int:

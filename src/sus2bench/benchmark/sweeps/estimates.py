@@ -43,7 +43,7 @@ class Earlier:
 
 
 def earlier_runs(folders: Iterable[Path]) -> list[Earlier]:
-    """The completed training runs below some folders, each file once; what cannot be read is not."""
+    """The completed training runs below some folders, each once; unreadable files are passed."""
     files = {file.resolve() for folder in folders for file in folder.rglob(FILE_NAME)}
     found = [(file, read_record(file)) for file in sorted(files)]
     return [
@@ -79,9 +79,7 @@ def estimate(job: Job, earlier: Sequence[Earlier]) -> Estimate:
     return Estimate(time + beside, of_time, size, of_bytes)
 
 
-def _training_times(
-    budget: Mapping[str, Any], same: Sequence[Earlier]
-) -> list[tuple[float, str]]:
+def _training_times(budget: Mapping[str, Any], same: Sequence[Earlier]) -> list[tuple[float, str]]:
     """Seconds that each limit of a budget allows, as far as they are known."""
     times = []
     if budget.get("max_time") is not None:

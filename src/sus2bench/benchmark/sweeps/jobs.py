@@ -96,9 +96,7 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def job_of(
-    loader: ConfigLoader, master: DictConfig, overrides: Sequence[str], number: int
-) -> Job:
+def job_of(loader: ConfigLoader, master: DictConfig, overrides: Sequence[str], number: int) -> Job:
     """The job that Hydra makes of some overrides.
 
     Args:

@@ -12,6 +12,7 @@ from rich.table import Table
 from sus2bench.benchmark.sweeps.estimates import Estimate, earlier_runs, estimate
 from sus2bench.benchmark.sweeps.jobs import Job
 from sus2bench.benchmark.sweeps.running import Ending, problem
+from sus2bench.benchmark.sweeps.study import Study
 
 _TO_RUN = {
     "missing": "to run",
@@ -31,10 +32,8 @@ def show_plan(jobs: Sequence[Job], records: Sequence[Path], side_by_side: int = 
         records: folders with records to estimate from, beside those that the jobs run in.
         side_by_side: jobs that run at the same time.
     """
-    folders = {Path(job.config["paths"]["results"]) for job in jobs} | set(records)
-    earlier = earlier_runs(folder for folder in folders if folder.is_dir())
     states = [job.state for job in jobs]
-    estimates = [estimate(job, earlier) for job in jobs]
+    estimates = _estimates(jobs, records)
     planned = [state in ("missing", "interrupted", "failed") for state in states]
     rows = [
         [_TO_RUN[state], _time(guess) if runs else "", job.folder.name]
@@ -47,6 +46,23 @@ def show_plan(jobs: Sequence[Job], records: Sequence[Path], side_by_side: int = 
     if left:
         print(_time_in_all(left, side_by_side))
         print(_disk_in_all(left))
+
+
+def show_plan_of_trials(
+    example: Job, number: int, records: Sequence[Path], side_by_side: int
+) -> None:
+    """Print what trials would take that are proposed one after another.
+
+    Args:
+        example: a job as any of them might be.
+        number: of trials.
+        records: as of `show_plan`.
+        side_by_side: trials that are proposed and run at the same time.
+    """
+    left = _estimates([example], records) * number
+    print(f"{number} trials in {example.folder.parent}, those of earlier calls included")
+    print(_time_in_all(left, side_by_side))
+    print(_disk_in_all(left))
 
 
 def show_endings(jobs: Sequence[Job], endings: Sequence[Ending]) -> None:
@@ -64,6 +80,25 @@ def show_endings(jobs: Sequence[Job], endings: Sequence[Ending]) -> None:
     if rows:
         print("the same command runs what is missing, goes on with what was interrupted, and")
         print("repeats what has failed; the whole tracebacks are in the records")
+
+
+def show_trials(study: Study, number: int) -> None:
+    """Print how far a study is and the trials that no other is better than in everything."""
+    tried = study.tried
+    print(f"{len(tried)} of {number} trials; the rest is proposed as results come in")
+    keys = list(study.space)
+    rows = [
+        [*(f"{value:.6g}" for value in trial.values), *(str(trial.params[key]) for key in keys)]
+        for trial in study.best
+    ]
+    if rows:
+        _print([*study.names, *keys], rows)
+
+
+def _estimates(jobs: Sequence[Job], records: Sequence[Path]) -> list[Estimate]:
+    folders = {Path(job.config["paths"]["results"]) for job in jobs} | set(records)
+    earlier = earlier_runs(folder for folder in folders if folder.is_dir())
+    return [estimate(job, earlier) for job in jobs]
 
 
 def _time_in_all(left: Sequence[Estimate], side_by_side: int) -> str:
