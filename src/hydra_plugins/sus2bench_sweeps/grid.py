@@ -98,13 +98,18 @@ class GridSweeper(BasicSweeper):
 
     def jobs(self, combinations: Sequence[Sequence[str]], first: int = 0) -> "list[Job]":
         """The jobs of some combinations of overrides, the numbers of which begin at `first`."""
-        from sus2bench.benchmark.sweeps.jobs import check_folders, job_of
+        from sus2bench.benchmark.sweeps.jobs import check_folders, check_processes, job_of
 
         assert self.hydra_context is not None
         assert self.config is not None
         loader = self.hydra_context.config_loader
+        launcher = self.config.hydra.runtime.choices["hydra/launcher"]
         jobs = [job_of(loader, self.config, c, n) for n, c in enumerate(combinations, first)]
-        check_folders(jobs)
+        try:
+            check_folders(jobs)
+            check_processes(jobs, launcher)
+        except ValueError as error:
+            raise SystemExit(f"sus2bench: error: {error}") from error
         return jobs
 
     def write_config(self) -> None:

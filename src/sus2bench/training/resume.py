@@ -3,7 +3,10 @@
 import os
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
+
+from sus2bench.data.samplers import FrameBatchSampler
 
 CHECKPOINT_VERSION = 1
 """Version of what training adds to a Lightning checkpoint under `sus2bench`."""
@@ -43,6 +46,20 @@ def next_position(position: dict[str, int], batches: int | float) -> dict[str, i
     if position["batch"] < batches:
         return dict(position)
     return {"epoch": position["epoch"] + 1, "batch": 0}
+
+
+def frames_of_batch(trainer: pl.Trainer, position: dict[str, int], batch: Any) -> int:
+    """Frames of a training batch over all processes, one of which has only its share.
+
+    Args:
+        trainer: whose loader the batch is from.
+        position: of the batch.
+        batch: share of this process.
+    """
+    sampler = getattr(trainer.train_dataloader, "batch_sampler", None)
+    if trainer.world_size > 1 and isinstance(sampler, FrameBatchSampler):
+        return sampler.frames_of(position["epoch"], position["batch"])
+    return len(batch.frame_index)
 
 
 def between_batches(loops: dict[str, Any], position: dict[str, int]) -> None:

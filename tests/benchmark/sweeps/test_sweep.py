@@ -23,9 +23,7 @@ def sweep(*arguments):
 
 
 def records(folder):
-    return {
-        file.parent.name: json.loads(file.read_text()) for file in folder.rglob("record.json")
-    }
+    return {file.parent.name: json.loads(file.read_text()) for file in folder.rglob("record.json")}
 
 
 def test_a_failed_job_leaves_its_traceback_and_the_others_run_and_are_kept(folder, common, capsys):
@@ -42,7 +40,7 @@ def test_a_failed_job_leaves_its_traceback_and_the_others_run_and_are_kept(folde
     assert sweep(*arguments) == 1
     said = capsys.readouterr().out
     assert "2 jobs: 0 done, 1 kept, 1 failed, 0 missing" in said
-    assert "float32 and float64, not 'float16'" in said
+    assert "dtype is float32 or float64, not 'float16'" in said
     assert records(folder / "runs/sweeps/train")["dtype=float32"] == first["dtype=float32"]
     assert (folder / "runs/sweeps/train/dtype=float16/record.failed.json").is_file()
 
@@ -60,9 +58,9 @@ def test_the_plan_says_what_would_be_done_and_does_nothing(folder, common, capsy
     capsys.readouterr()
     assert sweep(*arguments, "--dry-run") == 0
     said = capsys.readouterr().out
-    # The first two were of no seed, as only one was asked for.
-    assert "4 jobs: 4 to run" in said
-    assert "4 earlier runs" in said
+    assert "4 jobs: 2 to run, 2 kept" in said
+    assert "2 earlier runs" in said
+    assert "2 same model and data" in said
 
 
 def test_what_an_experiment_sweeps_over_names_the_folders_also_of_a_part(folder, common, capsys):

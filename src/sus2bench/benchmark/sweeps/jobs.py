@@ -32,6 +32,10 @@ _ASIDE = (
 )
 
 
+# Launchers of Hydra that call a job in a process that has called others, or will.
+_WITHIN_A_PROCESS = ("basic", "joblib", "ray")
+
+
 @dataclass(frozen=True)
 class Job:
     """One run of a sweep."""
@@ -130,11 +134,31 @@ def check_folders(jobs: Sequence[Job]) -> None:
     taken: dict[Path, Job] = {}
     for job in jobs:
         other = taken.setdefault(job.folder, job)
-        if other is not job:
+        if other.overrides != job.overrides:
             raise ValueError(
                 f"{' '.join(job.overrides)} and {' '.join(other.overrides)} would both run in "
                 f"{job.folder}: leave hydra.sweep.subdir and name as they are, or make them depend "
                 "on all that is swept"
+            )
+
+
+def check_processes(jobs: Sequence[Job], launcher: str) -> None:
+    """Raise ValueError if jobs of several processes each would be started within this one.
+
+    The further processes of a job are started with the command line of the first, which here is
+    that of the whole sweep.
+    """
+    if launcher not in _WITHIN_A_PROCESS:
+        return
+    for job in jobs:
+        trainer = job.config.get("trainer") or {}
+        alone = str(trainer.get("devices", 1)) == "1" and trainer.get("num_nodes", 1) == 1
+        if not alone or trainer.get("strategy", "auto") != "auto":
+            raise ValueError(
+                f"jobs of several processes are no jobs for hydra/launcher={launcher}: take "
+                "submitit_slurm with hydra.launcher.tasks_per_node=N, or processes with "
+                "hydra.launcher.start=[torchrun, --nproc-per-node=N, -m, sus2bench]; or set "
+                "trainer=cpu or trainer=gpu"
             )
 
 
