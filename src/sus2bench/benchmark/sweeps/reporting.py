@@ -41,7 +41,8 @@ def show_plan(jobs: Sequence[Job], records: Sequence[Path], side_by_side: int = 
     ]
     _print(["", "time", f"job in {jobs[0].folder.parent}" if jobs else "job"], rows)
     counts = Counter(_TO_RUN[state] for state in states)
-    print(f"{len(jobs)} jobs: {_listed(counts)}")
+    told = (f"{counts[kind]} {kind}" for kind in _TO_RUN.values() if counts[kind])
+    print(f"{len(jobs)} jobs: {', '.join(told)}")
     left = [guess for guess, runs in zip(estimates, planned, strict=True) if runs]
     if left:
         print(_time_in_all(left, side_by_side))
