@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from sus2bench.benchmark.sweeps.jobs import Job
 
 
+def quoted(text: str) -> str:
+    """A text as a value of an override."""
+    return "'" + text.replace("'", "\\'") + "'"
+
+
 class GridSweeper(BasicSweeper):
     """All combinations of the values of `params` and of the command line.
 
@@ -48,7 +53,7 @@ class GridSweeper(BasicSweeper):
             folder = folder.with_name(str(config.hydra.job.config_name))
             with open_dict(config):
                 config.hydra.sweep.dir = str(folder)
-                config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{folder}'")
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(str(folder))}")
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -60,7 +65,7 @@ class GridSweeper(BasicSweeper):
         self.name_jobs_by(overrides)
         jobs = self.jobs(self.split_arguments(overrides, None)[0])
         if self.dry_run:
-            reporting.show_plan(jobs, self.records, self.side_by_side)
+            reporting.show_plan(jobs, self.known_records, self.side_by_side)
             return []
         self.write_config()
         endings = run_missing(self.launcher, jobs)
@@ -68,6 +73,12 @@ class GridSweeper(BasicSweeper):
         if set(endings) - {"done", "kept"}:
             raise SystemExit(1)
         return []
+
+    @property
+    def known_records(self) -> list[Path]:
+        """Folders whose records tell what a run takes."""
+        assert self.config is not None
+        return [Path(self.config.paths.results), *self.records]
 
     @property
     def side_by_side(self) -> int:

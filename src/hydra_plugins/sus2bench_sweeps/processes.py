@@ -2,11 +2,13 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.sus2bench_sweeps.grid import quoted
 
 if TYPE_CHECKING:
     from sus2bench.benchmark.sweeps.jobs import Job
@@ -83,7 +87,7 @@ class ProcessesLauncher(Launcher):
         # All of them first: the configuration of a job passes through a place that threads share.
         jobs = [job_of(loader, self.config, o, n) for n, o in enumerate(job_overrides)]
         numbers = range(initial_job_idx, initial_job_idx + len(jobs))
-        with ThreadPoolExecutor(self.n_jobs) as pool:
+        with ThreadPoolExecutor(self.n_jobs) as pool, _termination_interrupts():
             try:
                 return list(pool.map(self._run, numbers, jobs))
             except BaseException:
@@ -101,7 +105,7 @@ class ProcessesLauncher(Launcher):
             log.info("#%d begins: %s", number, job.folder.name)
             with (job.folder / LOG_NAME).open("ab") as output:
                 process = subprocess.Popen(
-                    [*self._command(job.overrides), f"hydra.run.dir='{job.folder}'"],
+                    [*self._command(job.overrides), f"hydra.run.dir={quoted(str(job.folder))}"],
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=self._environment(gpu),
@@ -133,3 +137,16 @@ class ProcessesLauncher(Launcher):
         self._stopped.set()
         for process in list(self._running):
             process.terminate()
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """Has SIGTERM act as Ctrl-C does; outside the main thread it stays as it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

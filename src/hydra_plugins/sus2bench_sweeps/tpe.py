@@ -58,7 +58,7 @@ class TPESweeper(GridSweeper):
         if self.dry_run:
             example = [*fixed, *(f"{key}={_example(item)}" for key, item in space.items())]
             [job] = self.jobs([example])
-            reporting.show_plan_of_trials(job, self.n_trials, self.records, self.n_jobs)
+            reporting.show_plan_of_trials(job, self.n_trials, self.known_records, self.n_jobs)
             return []
         self.write_config()
         study = self._study(space)

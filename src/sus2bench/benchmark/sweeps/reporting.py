@@ -29,7 +29,7 @@ def show_plan(jobs: Sequence[Job], records: Sequence[Path], side_by_side: int = 
 
     Args:
         jobs: of the sweep.
-        records: folders with records to estimate from, beside those that the jobs run in.
+        records: folders with records to estimate from, those that are there.
         side_by_side: jobs that run at the same time.
     """
     states = [job.state for job in jobs]
@@ -97,8 +97,7 @@ def show_trials(study: Study, number: int) -> None:
 
 
 def _estimates(jobs: Sequence[Job], records: Sequence[Path]) -> list[Estimate]:
-    folders = {Path(job.config["paths"]["results"]) for job in jobs} | set(records)
-    earlier = earlier_runs(folder for folder in folders if folder.is_dir())
+    earlier = earlier_runs(folder for folder in records if folder.is_dir())
     return [estimate(job, earlier) for job in jobs]
 
 
