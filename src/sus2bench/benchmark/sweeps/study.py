@@ -116,15 +116,19 @@ def distribution_of(item: Override) -> "BaseDistribution":
         assert value.end is not None
         whole = isinstance(value.start, int) and isinstance(value.end, int)
         kind: Any = distributions.IntDistribution if whole else distributions.FloatDistribution
-        return kind(value.start, value.end, log="log" in value.tags)  # type: ignore[no-any-return]
+        drawn: BaseDistribution = kind(value.start, value.end, log="log" in value.tags)
+        return drawn
     if isinstance(value, RangeSweep) and not value.shuffle:
         numbers = list(value.range())
         whole = all(isinstance(number, int) for number in numbers)
         kind = distributions.IntDistribution if whole else distributions.FloatDistribution
-        return kind(min(numbers), max(numbers), step=abs(value.step))  # type: ignore[no-any-return]
+        stepped: BaseDistribution = kind(min(numbers), max(numbers), step=abs(value.step))
+        return stepped
     if not item.is_discrete_sweep():
         raise ValueError(f"'{item.input_line}' is no list, range(...) or interval(...) of values")
-    return distributions.CategoricalDistribution(list(item.sweep_string_iterator()))
+    listed = list(item.sweep_string_iterator())
+    chosen: BaseDistribution = distributions.CategoricalDistribution(listed)
+    return chosen
 
 
 def _optuna() -> Any:
