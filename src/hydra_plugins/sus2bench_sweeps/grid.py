@@ -101,8 +101,8 @@ class GridSweeper(BasicSweeper):
         """
         assert self.config is not None
         swept = {item.key_or_group for item in overrides if item.is_sweep_override()}
-        shared = sorted({item.key_or_group for item in overrides} - swept)
-        aside = [*self.config.hydra.job.config.override_dirname.exclude_keys, *shared]
+        known = {*self.config.hydra.job.config.override_dirname.exclude_keys}
+        aside = sorted((known | {item.key_or_group for item in overrides}) - swept)
         line = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(aside)}]"
         with open_dict(self.config):
             self.config.hydra.overrides.hydra.append(line)

@@ -105,9 +105,10 @@ class TPESweeper(GridSweeper):
         endings = run_missing(self.launcher, list(jobs.values()), first)
         by_line = dict(zip(distinct, endings, strict=True))
         for number, line in lines.items():
-            record = jobs[tuple(line)].record or {}
-            if by_line[tuple(line)] != "missing":
-                study.tell(number, objectives(record, study.names))
+            ending = by_line[tuple(line)]
+            completed = jobs[tuple(line)].record if ending in ("done", "kept") else None
+            if ending != "missing":
+                study.tell(number, objectives(completed or {}, study.names))
         return [(jobs[line], by_line[line]) for line in distinct]
 
 
