@@ -37,7 +37,7 @@ class GridSweeper(BasicSweeper):
 
     def __init__(
         self,
-        params: DictConfig | None = None,
+        params: dict[str, str] | None = None,
         dry_run: bool = False,
         records: Sequence[str] = (),
     ) -> None:
@@ -68,6 +68,7 @@ class GridSweeper(BasicSweeper):
             reporting.show_plan(jobs, self.known_records, self.side_by_side)
             return []
         self.write_config()
+        assert self.launcher is not None
         endings = run_missing(self.launcher, jobs)
         reporting.show_endings(jobs, endings)
         if set(endings) - {"done", "kept"}:

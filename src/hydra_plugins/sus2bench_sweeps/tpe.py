@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
-from omegaconf import DictConfig
 
 from hydra_plugins.sus2bench_sweeps.grid import GridSweeper
 
@@ -36,7 +35,7 @@ class TPESweeper(GridSweeper):
 
     def __init__(
         self,
-        params: DictConfig | None = None,
+        params: dict[str, str] | None = None,
         dry_run: bool = False,
         records: Sequence[str] = (),
         n_trials: int = 20,
@@ -102,6 +101,7 @@ class TPESweeper(GridSweeper):
         lines = {n: [*fixed, *(f"{k}={v}" for k, v in p.items())] for n, p in batch.items()}
         distinct = list(dict.fromkeys(map(tuple, lines.values())))
         jobs = dict(zip(distinct, self.jobs(distinct, first), strict=True))
+        assert self.launcher is not None
         endings = run_missing(self.launcher, list(jobs.values()), first)
         by_line = dict(zip(distinct, endings, strict=True))
         for number, line in lines.items():

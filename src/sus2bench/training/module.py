@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch_geometric.data import Data
 
 from sus2bench.models.potential import Potential
-from sus2bench.training.distributed import sum_over_ranks
+from sus2bench.training.distributed import sum_over_ranks, world_size
 from sus2bench.training.loss import TERMS, LossSums, PotentialLoss
 from sus2bench.training.metrics import ErrorAccumulator
 from sus2bench.training.parameter_groups import parameter_groups
@@ -162,7 +162,9 @@ class PotentialModule(pl.LightningModule):
         if self._whole_set is not None:
             self._step_over_whole_set(self._whole_set)
             return None
-        self.frames += frames_of_batch(self.trainer, self.position, batch)
+        alone = world_size() == 1
+        seen = len(batch.frame_index) if alone else frames_of_batch(self.trainer, self.position)
+        self.frames += seen
         loss: Tensor
         loss, sums = self.loss(self(batch), batch)
         if self.regularization is not None:

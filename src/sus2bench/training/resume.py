@@ -48,18 +48,18 @@ def next_position(position: dict[str, int], batches: int | float) -> dict[str, i
     return {"epoch": position["epoch"] + 1, "batch": 0}
 
 
-def frames_of_batch(trainer: pl.Trainer, position: dict[str, int], batch: Any) -> int:
-    """Frames of a training batch over all processes, one of which has only its share.
+def frames_of_batch(trainer: pl.Trainer, position: dict[str, int]) -> int:
+    """Frames of a training batch over all processes, each of which has only its share.
 
-    Args:
-        trainer: whose loader the batch is from.
-        position: of the batch.
-        batch: share of this process.
+    Raises:
+        TypeError: a loader that does not know the shares of other processes.
     """
     sampler = getattr(trainer.train_dataloader, "batch_sampler", None)
-    if trainer.world_size > 1 and isinstance(sampler, FrameBatchSampler):
-        return sampler.frames_of(position["epoch"], position["batch"])
-    return len(batch.frame_index)
+    if not isinstance(sampler, FrameBatchSampler):
+        raise TypeError(
+            f"several processes need batches of a FrameBatchSampler, not {type(sampler).__name__}"
+        )
+    return sampler.frames_of(position["epoch"], position["batch"])
 
 
 def between_batches(loops: dict[str, Any], position: dict[str, int]) -> None:

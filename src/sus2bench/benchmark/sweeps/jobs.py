@@ -75,7 +75,9 @@ class Job:
 
     @property
     def _found_config(self) -> Mapping[str, Any]:
-        return (self.record or {"config": {}})["config"]
+        record = self.record
+        config: Mapping[str, Any] = {} if record is None else record["config"]
+        return config
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

@@ -42,12 +42,12 @@ class Study:
         names: Sequence[str],
         seed: int,
     ) -> None:
-        optuna = _optuna()
+        create_study = _optuna().create_study
         from optuna.storages.journal import JournalFileBackend, JournalStorage
 
         self.space, self.names, self.seed = dict(space), list(names), seed
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._study: optuna.Study = optuna.create_study(
+        self._study: optuna.Study = create_study(
             storage=JournalStorage(JournalFileBackend(str(path))),
             study_name="sweep",
             directions=["minimize"] * len(self.names),
