@@ -162,8 +162,9 @@ class PotentialModule(pl.LightningModule):
         if self._whole_set is not None:
             self._step_over_whole_set(self._whole_set)
             return None
-        alone = world_size() == 1
-        seen = len(batch.frame_index) if alone else frames_of_batch(self.trainer, self.position)
+        seen = len(batch.frame_index)
+        if world_size() > 1:
+            seen = frames_of_batch(self.trainer, self.position, seen)
         self.frames += seen
         loss: Tensor
         loss, sums = self.loss(self(batch), batch)

@@ -48,17 +48,18 @@ def next_position(position: dict[str, int], batches: int | float) -> dict[str, i
     return {"epoch": position["epoch"] + 1, "batch": 0}
 
 
-def frames_of_batch(trainer: pl.Trainer, position: dict[str, int]) -> int:
+def frames_of_batch(trainer: pl.Trainer, position: dict[str, int], share: int) -> int:
     """Frames of a training batch over all processes, each of which has only its share.
 
-    Raises:
-        TypeError: a loader that does not know the shares of other processes.
+    Args:
+        trainer: whose loader the batch is from.
+        position: of the batch.
+        share: frames of this process; those of others are as many if the loader has no
+            `FrameBatchSampler`, which knows.
     """
     sampler = getattr(trainer.train_dataloader, "batch_sampler", None)
     if not isinstance(sampler, FrameBatchSampler):
-        raise TypeError(
-            f"several processes need batches of a FrameBatchSampler, not {type(sampler).__name__}"
-        )
+        return share * trainer.world_size
     return sampler.frames_of(position["epoch"], position["batch"])
 
 
