@@ -42,7 +42,7 @@ LAUNCHERS = {
     "processes": (None, ["hydra.launcher.n_jobs=2"]),
     "joblib": ("hydra_joblib_launcher", ["hydra.launcher.n_jobs=1"]),
     "submitit_local": ("hydra_submitit_launcher", []),
-    "ray": ("hydra_ray_launcher", ["hydra.launcher.ray.init.num_cpus=1"]),
+    "ray": ("hydra_ray_launcher", ["+hydra.launcher.ray.init.num_cpus=1"]),
 }
 
 

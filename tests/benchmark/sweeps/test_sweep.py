@@ -109,7 +109,8 @@ def test_a_launcher_or_sweeper_that_is_not_there_is_named(override, expected, ca
 def without_times(record):
     """A record without what the clock says and when it was made."""
     changed = ("created", "timings", "command")
-    return {key: value for key, value in record.items() if key not in changed}
+    kept = {key: value for key, value in record.items() if key not in changed}
+    return kept | {"phases": [phase | {"seconds": None} for phase in record["phases"]]}
 
 
 @pytest.mark.slow
