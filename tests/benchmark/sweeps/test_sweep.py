@@ -106,9 +106,34 @@ def test_a_launcher_or_sweeper_that_is_not_there_is_named(override, expected, ca
     assert expected in capsys.readouterr().err
 
 
+def test_a_search_for_small_errors_and_times_goes_on_with_its_study(folder, common, capsys):
+    pytest.importorskip("optuna")
+    arguments = [
+        *common,
+        "budget.max_steps=2",
+        "hydra/sweeper=tpe",
+        "optimizer.algorithm.lr=tag(log, interval(1e-3, 1e-2))",
+        "optimized_metric=[forces_rmse_meV_A, train_seconds]",
+    ]
+    assert sweep(*arguments, "hydra.sweeper.n_trials=3", "--dry-run") == 0
+    assert "3 trials in runs/sweeps/train" in capsys.readouterr().out
+    assert not (folder / "runs").exists()
+
+    assert sweep(*arguments, "hydra.sweeper.n_trials=2") == 0
+    first = set(records(folder / "runs"))
+    assert sweep(*arguments, "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=2") == 0
+    said = capsys.readouterr().out
+    assert "1 jobs: 1 done, 0 kept, 0 failed, 0 missing" in said
+    assert "3 of 3 trials" in said
+    names = set(records(folder / "runs"))
+    assert len(names) == 3
+    assert first < names
+    assert all(name.startswith("optimizer.algorithm.lr=0.00") for name in names)
+
+
 def without_times(record):
-    """A record without what the clock says and when it was made."""
-    changed = ("created", "timings", "command")
+    """A record without what the clock says, when it was made, and what is edited meanwhile."""
+    changed = ("created", "timings", "command", "git")
     kept = {key: value for key, value in record.items() if key not in changed}
     return kept | {"phases": [phase | {"seconds": None} for phase in record["phases"]]}
 
