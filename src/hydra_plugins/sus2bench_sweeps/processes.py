@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ class ProcessesLauncher(Launcher):
     Args:
         n_jobs: jobs side by side.
         start: what a command begins with, in place of this Python and `-m sus2bench`, for example
-            `[torchrun, --standalone, --nproc-per-node=4, -m, sus2bench]`.
+            `torchrun --standalone --nproc-per-node=4 -m sus2bench`.
         gpus: numbers of GPUs; each job sees one of them, so that there are as many as jobs side by
             side. None: all jobs see all.
 
@@ -48,7 +49,7 @@ class ProcessesLauncher(Launcher):
     def __init__(
         self,
         n_jobs: int = 1,
-        start: Sequence[str] | None = None,
+        start: str | None = None,
         gpus: Sequence[int] | None = None,
     ) -> None:
         if n_jobs < 1 or (gpus is not None and len(gpus) != n_jobs):
@@ -56,7 +57,7 @@ class ProcessesLauncher(Launcher):
                 f"hydra.launcher.n_jobs is at least 1, and the number of hydra.launcher.gpus where "
                 f"they are given; got {n_jobs} and {gpus}"
             )
-        self.start = list(start) if start else [sys.executable, "-m", "sus2bench"]
+        self.start = shlex.split(start) if start else [sys.executable, "-m", "sus2bench"]
         self._slots: SimpleQueue[int | None] = SimpleQueue()
         for slot in gpus if gpus is not None else [None] * n_jobs:
             self._slots.put(slot)

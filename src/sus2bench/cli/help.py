@@ -107,7 +107,7 @@ ways to run (docs/sweeps.md):
 examples:
   sus2bench sweep experiment=alloy_pareto --dry-run
   sus2bench sweep experiment=alloy_pareto seed=0 hydra/launcher=processes hydra.launcher.n_jobs=2
-  sus2bench sweep model=sus2,schnet data.train_fraction=0.1,0.3,1 seed=range(0,3)"""
+  sus2bench sweep model=sus2,schnet data.train_fraction=0.1,0.3,1 'seed=range(0,3)'"""
 
 _COMPARE = """\
 usage: sus2bench compare RECORD [RECORD ...] [--format table|markdown|csv|latex] [--out DIR]

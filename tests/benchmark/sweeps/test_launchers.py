@@ -66,6 +66,6 @@ def test_submitit_hands_jobs_over_as_it_does_to_slurm(folder, common, monkeypatc
 
 
 def test_a_command_that_fails_is_a_failed_job_and_its_output_is_kept(folder, common):
-    start = f"hydra.launcher.start=['{sys.executable}', '-c', 'print(\"no torch here\")']"
+    start = f"hydra.launcher.start=\"{sys.executable} -c 'print(1)'\""
     launch("processes", *common, start, "hydra.sweep.dir=here", expected=1)
-    assert (folder / "here/seed=0/process.log").read_text() == "no torch here\n"
+    assert (folder / "here/seed=0/process.log").read_text() == "1\n"

@@ -159,8 +159,8 @@ def check_processes(jobs: Sequence[Job], launcher: str) -> None:
             raise ValueError(
                 f"jobs of several processes are no jobs for hydra/launcher={launcher}: take "
                 "submitit_slurm with hydra.launcher.tasks_per_node=N, or processes with "
-                "hydra.launcher.start=[torchrun, --nproc-per-node=N, -m, sus2bench]; or set "
-                "trainer=cpu or trainer=gpu"
+                "hydra.launcher.start='torchrun --standalone --nproc-per-node=N -m sus2bench'; or "
+                "set trainer=cpu or trainer=gpu"
             )
 
 
