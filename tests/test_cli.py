@@ -78,6 +78,7 @@ def test_help_of_the_program_lists_every_command(arguments, capsys):
     text = capsys.readouterr().out
     for command in (
         "train",
+        "sweep",
         "evaluate",
         "speed",
         "compare",
@@ -93,7 +94,7 @@ def test_help_of_the_program_lists_every_command(arguments, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["train", "evaluate", "speed", "compare", "compare-speed", "data", "records", "rerun"],
+    ["train", "sweep", "evaluate", "speed", "compare", "compare-speed", "data", "records", "rerun"],
 )
 def test_help_of_each_command_fits_a_terminal_line(command, capsys):
     assert cli.main([command, "--help"]) == 0

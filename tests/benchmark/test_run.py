@@ -171,6 +171,31 @@ def test_interrupted_run_resumes_to_the_same_numbers(folder, monkeypatch, model)
     assert initial == stored["model"]["initialisation"]
 
 
+def test_the_record_says_what_ended_training(folder):
+    settings = (*MODEL, "trainer=cpu", "threads=1", "speed=false", "test=false")
+    endless = (*settings, "budget.max_time=null")
+    record = run.train(configuration("train", "seen", *endless, "budget.max_frames=30"))
+    # Twelve frames in batches of four.
+    assert (record["ended_by"], record["timings"]["frames"]) == ("max_frames", 32)
+    assert record["config"]["budget"]["max_frames"] == 30
+    still = ("budget.max_steps=100", "budget.patience=1", "optimizer.algorithm.lr=0.0")
+    record = run.train(configuration("train", "still", *endless, *still))
+    # A second epoch of three steps, after which validation is no better than before.
+    assert (record["ended_by"], record["timings"]["steps"]) == ("convergence", 6)
+
+
+def test_a_run_that_is_killed_in_training_has_left_a_record(folder, monkeypatch):
+    def killed(*arguments, **settings):
+        stored = records.load_record(folder / "runs/killed/record.json")
+        assert stored["status"] == "interrupted"
+        assert stored["model"]["initialisation"]
+        raise RuntimeError("as good as killed")
+
+    monkeypatch.setattr(run, "fit_phases", killed)
+    with pytest.raises(RuntimeError, match="as good as killed"):
+        run.train(configuration("train", "killed", *MODEL, *STEPS))
+
+
 def test_completed_run_is_not_replaced_unless_asked(folder):
     run.train(configuration("train", "small", *MODEL, *STEPS, "test=false"))
     with pytest.raises(records.RecordError, match="overwrite=true"):

@@ -126,6 +126,16 @@ def test_ranks_divide_the_batches_of_one_process(mode, world_size):
         assert sorted(flat(flat(shares))) == list(range(103))
 
 
+def test_every_rank_knows_the_frames_of_a_batch_of_all():
+    whole = make(max_atoms=100, seed=5)
+    shares = [make(max_atoms=100, seed=5, rank=rank, world_size=2) for rank in range(2)]
+    for epoch in (0, 3, 1):
+        whole.set_epoch(epoch)
+        sizes = [len(batch) for batch in whole]
+        for share in shares:
+            assert [share.frames_of(epoch, index) for index in range(len(sizes))] == sizes
+
+
 def test_batches_of_too_few_frames_for_the_ranks_borrow_from_the_largest():
     single = make(max_atoms=60)
     assert min(map(len, single)) == 1

@@ -159,6 +159,19 @@ def test_time_alone_is_a_budget(tmp_path):
     assert 0.5 <= result.train_seconds < 5
 
 
+def test_frames_seen_are_a_budget(tmp_path):
+    result = fit(
+        make_module(schedule=WarmupCosine()),
+        DataModule(train=8, valid=2),
+        Budget(max_frames=20),
+        folder=tmp_path,
+        trainer=lambda **options: pl.Trainer(accelerator="cpu", **options),
+    )
+    # Two epochs are 16 of them, and a batch of the third has four.
+    assert (result.status, result.ended_by) == ("completed", "max_frames")
+    assert (result.steps, result.frames) == (5, 20)
+
+
 def test_early_stopping_is_said(tmp_path):
     stop = pl.callbacks.EarlyStopping("valid/loss", patience=1, min_delta=1e9)
     result = fit(
@@ -170,4 +183,5 @@ def test_early_stopping_is_said(tmp_path):
         callbacks=[stop],
     )
     assert (result.status, result.steps) == ("stopped_early", 4)
+    assert result.ended_by == "convergence"
     assert result.best_checkpoint is None

@@ -26,6 +26,24 @@ def test_progress_is_the_larger_used_part():
     assert budget.progress(11) == 1.0
 
 
+def test_frames_seen_are_a_budget_too_and_the_limit_that_ends_it_is_known():
+    clock = Clock()
+    budget = Budget(max_steps=10, max_time=60, max_frames=100, clock=clock)
+    budget.start()
+    assert budget.progress(4, 50) == 0.5
+    assert budget.used_up(4, 50) is None
+    assert budget.used_up(5, 100) == "max_frames"
+    assert budget.used_up(10, 80) == "max_steps"
+    clock.time += 70
+    assert budget.used_up(9, 90) == "max_time"
+
+
+def test_a_share_has_its_part_of_the_frames_that_are_left():
+    budget = Budget(max_frames=100)
+    assert budget.share(0.5, 3, 7.0, frames=20).max_frames == 40
+    assert budget.share(1.0, 3, 7.0, frames=100) is None
+
+
 def test_time_before_a_resume_counts_and_pauses_do_not():
     clock = Clock()
     budget = Budget(max_time=100, clock=clock)
@@ -59,6 +77,7 @@ def test_processor_time_leaves_out_what_the_process_waits_for():
     [
         {},
         {"max_steps": 0},
+        {"max_frames": 0},
         {"max_time": 0},
         {"max_time": "soon"},
         {"max_time": 1, "clock": "sundial"},

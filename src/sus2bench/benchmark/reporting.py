@@ -1,6 +1,7 @@
 """A run that always leaves a record: completed, interrupted, or failed with its traceback."""
 
 import logging
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from sus2bench.benchmark import provenance, records
+from sus2bench.benchmark.lock import held
 from sus2bench.benchmark.records import Record, RecordError
 
 logger = logging.getLogger(__name__)
+
+
+# Of a run that goes on: what was measured before, or is counted on.
+_KEPT_TIMINGS = ("initialise_seconds", "total_seconds")
 
 
 class RunInterruptedError(KeyboardInterrupt):
@@ -31,6 +37,7 @@ def recorded(cfg: DictConfig, kind: str) -> Iterator[Record]:
     Raises:
         RecordError: before anything is done, if the folder holds a run that would be lost.
     """
+    start = time.perf_counter()
     folder = Path(cfg.paths.output)
     refuse_to_lose_a_run(folder, bool(cfg.overwrite), bool(cfg.get("resume", False)))
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,19 +48,32 @@ def recorded(cfg: DictConfig, kind: str) -> Iterator[Record]:
         # Initial values are set once, before the part of the run that this one goes on with.
         earlier = records.load_record(folder / records.FILE_NAME)
         record["model"]["initialisation"] = earlier["model"].get("initialisation", {})
-        seconds = earlier["timings"].get("initialise_seconds")
-        record["timings"] = {"initialise_seconds": seconds} if seconds is not None else {}
-    try:
-        yield record
-        record |= {"status": "completed", "traceback": None}
-    except (KeyboardInterrupt, SystemExit):  # Lightning exits after a second Ctrl-C
-        record |= {"status": "interrupted", "traceback": None}
-        raise
-    except BaseException:
-        record |= {"status": "failed", "traceback": provenance.scrub(traceback.format_exc())}
-        raise
-    finally:
-        _write(record, folder)
+        kept = {name: earlier["timings"].get(name) for name in _KEPT_TIMINGS}
+        record["timings"] = {name: value for name, value in kept.items() if value is not None}
+    with held(folder):
+        try:
+            yield record
+            record |= {"status": "completed", "traceback": None}
+        except (KeyboardInterrupt, SystemExit):  # Lightning exits after a second Ctrl-C
+            record |= {"status": "interrupted", "traceback": None}
+            raise
+        except BaseException:
+            record |= {"status": "failed", "traceback": provenance.scrub(traceback.format_exc())}
+            raise
+        finally:
+            before = record["timings"].get("total_seconds", 0.0)
+            record["timings"]["total_seconds"] = before + time.perf_counter() - start
+            _write(record, folder)
+
+
+@rank_zero_only  # type: ignore[untyped-decorator,unused-ignore]
+def write_so_far(record: Record, folder: Path) -> None:
+    """Write what a run knows before its long part: one that is killed then leaves a record, too.
+
+    It says `interrupted`, which is what that run will have been.
+    """
+    so_far = record | {"status": "interrupted", "traceback": None}
+    records.write_record(so_far, folder / records.FILE_NAME, overwrite=True)
 
 
 def refuse_to_lose_a_run(folder: Path, overwrite: bool, resume: bool) -> None:

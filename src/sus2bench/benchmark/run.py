@@ -14,12 +14,13 @@ from typing import Any
 import lightning
 import torch
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 
 from sus2bench.benchmark import beginning, measure
 from sus2bench.benchmark.beginning import dtype_of, plain
 from sus2bench.benchmark.records import Record
-from sus2bench.benchmark.reporting import RunInterruptedError, recorded
+from sus2bench.benchmark.reporting import RunInterruptedError, recorded, write_so_far
 from sus2bench.benchmark.sources import source_of, species_list
 from sus2bench.benchmark.stability import settings_of
 from sus2bench.benchmark.stopwatch import threads
@@ -170,6 +171,7 @@ def _fit(
         with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
             initial = beginning.initial_values(cfg, potential, added, datamodule, loss, extra)
         record["model"]["initialisation"] = initial
+        write_so_far(record, folder)
     if trains_by_steps(potential):
         used = record["timings"].get("initialise_seconds", 0.0)
         regularization = None if extra.is_zero else extra
@@ -182,8 +184,11 @@ def _fit(
         "train_seconds": result.train_seconds,
         "steps": result.steps,
         "epochs": result.epochs,
+        "frames": result.frames,
         "step_seconds": result.train_seconds / max(result.steps, 1),
     }
+    if result.ended_by is not None:
+        record["ended_by"] = result.ended_by
     if result.status == "interrupted":
         raise RunInterruptedError(
             f"training was interrupted at step {result.steps}; the same command with resume=true "
@@ -224,7 +229,7 @@ def _take_steps(
             budget,
             folder=folder,
             trainer=instantiate(cfg.trainer, _convert_="all"),
-            callbacks=lambda: _parts(cfg.callbacks),
+            callbacks=lambda: [*_parts(cfg.callbacks), *_until_convergence(cfg.budget)],
             loggers=_parts(cfg.logger),
             resume="last" if cfg.resume else None,
         )
@@ -249,14 +254,19 @@ def _budget(cfg: DictConfig, used: float) -> Budget:
         ValueError: if they took all of it.
     """
     limit = cfg.budget.max_time
-    if limit is None:
-        return Budget(cfg.budget.max_steps, clock=cfg.budget.clock)
-    left = seconds(limit) - used
-    if left <= 0:
+    left = None if limit is None else seconds(limit) - used
+    if left is not None and left <= 0:
         raise ValueError(
             f"the initial values took {used:.0f} s, all of budget.max_time={limit}: raise it"
         )
-    return Budget(cfg.budget.max_steps, left, clock=cfg.budget.clock)
+    return Budget(cfg.budget.max_steps, left, cfg.budget.max_frames, clock=cfg.budget.clock)
+
+
+def _until_convergence(budget: DictConfig) -> list[Callback]:
+    """What ends a run that has converged, if the budget says when that is."""
+    if budget.patience is None:
+        return []
+    return [EarlyStopping("valid/loss", patience=budget.patience)]
 
 
 def _parts(group: DictConfig) -> list[Any]:

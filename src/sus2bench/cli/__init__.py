@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     commands: dict[str, Callable[[list[str]], int]] = {
         **{name: partial(_run, name) for name in RUN_COMMANDS},
+        "sweep": _sweep,
         "compare": _compare,
         "compare-speed": _compare_speed,
         "data": _data,
@@ -92,6 +93,18 @@ def _run(command: str, arguments: list[str]) -> int:
     return _run_with_hydra(command, arguments, configuration_folder())
 
 
+def _sweep(arguments: list[str]) -> int:
+    """A multirun of `train` with a plan on request."""
+    parser = _Parser(prog="sus2bench sweep", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-n", "--dry-run", action="store_true")
+    parser.add_argument("-cd", "--config-dir", type=Path)
+    options = parser.parse_intermixed_args(arguments)
+    extra = ["--config-dir", str(options.config_dir)] if options.config_dir else []
+    plan = ["hydra.sweeper.dry_run=true"] if options.dry_run else []
+    return _run("train", ["--multirun", *extra, *options.overrides, *plan])
+
+
 def _run_with_hydra(command: str, arguments: list[str], folder: Path) -> int:
     import hydra
     from omegaconf import DictConfig
@@ -101,7 +114,7 @@ def _run_with_hydra(command: str, arguments: list[str], folder: Path) -> int:
     codes = [0]
     typed = sys.argv
 
-    def job(config: DictConfig) -> float:
+    def job(config: DictConfig) -> float | tuple[float, ...]:
         # Hydra's own parser must not see the subcommand, but a process that a distributed strategy
         # starts repeats `sys.argv` and needs it.
         hydra_arguments, sys.argv = sys.argv, [typed[0], command, *arguments]
@@ -126,10 +139,12 @@ def _run_with_hydra(command: str, arguments: list[str], folder: Path) -> int:
     return max(codes)
 
 
-def _objective(record: dict[str, Any], config: Any) -> float:
-    """The number a sweep minimizes: the metric that the config names, on the validation set."""
-    value = record["metrics"].get("valid", {}).get(config.get("optimized_metric"))
-    return float("nan") if value is None else float(value)
+def _objective(record: dict[str, Any], config: Any) -> float | tuple[float, ...]:
+    """What a sweep minimizes: the number or numbers that the config names."""
+    from sus2bench.benchmark.sweeps.objectives import objective_names, objectives
+
+    values = objectives(record, objective_names(config.get("optimized_metric")))
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _compare(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
@@ -15,6 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 VERSION_BASE = "1.3"
+PLUGINS = {
+    "joblib": "sus2bench[sweeps]",
+    "submitit_local": "sus2bench[sweeps]",
+    "submitit_slurm": "sus2bench[sweeps]",
+    "ray": "hydra-ray-launcher",
+}
+"""What to install for a launcher of sweeps that Hydra does not have by itself."""
 
 
 class ConfigurationError(ValueError):
@@ -87,7 +95,10 @@ def check_overrides(
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         with initialize_config_dir(str(folder), version_base=VERSION_BASE):
             problems = [] if sweep else [_single_value(i) for i in parsed if i.is_sweep_override()]
+            problems += [text for item in parsed for text in _plugin_problems(item)]
             problems += [text for item in parsed for text in _option_problems(item, options)]
+            if sweep and not problems:
+                problems = _sweep_problems(name, search, parsed, options)
             if not problems:
                 single = _without_sweeps(parsed)
                 chosen = [line for item, line in single if item.key_or_group in options]
@@ -101,6 +112,33 @@ def check_overrides(
         raise ConfigurationError(_first_lines(error)) from error
     if problems:
         raise ConfigurationError("\n".join(problems))
+
+
+def _plugin_problems(item: Override) -> Iterator[str]:
+    """Launchers and sweepers that are not installed."""
+    group = item.key_or_group
+    if group not in ("hydra/launcher", "hydra/sweeper"):
+        return
+    known = GlobalHydra.instance().config_loader().get_group_options(group)
+    for value in _values(item):
+        if value in known:
+            continue
+        if group == "hydra/launcher" and value in PLUGINS:
+            yield f"{group}={value} is not installed: pip install '{PLUGINS[value]}'"
+        else:
+            yield f"there is no {group}={value}; there are {', '.join(sorted(set(known)))}"
+
+
+def _sweep_problems(
+    name: str, search: list[str], parsed: Sequence[Override], options: dict[str, list[str]]
+) -> list[str]:
+    """Options that a config file wants to sweep over, but that do not exist."""
+    single = [line for _, line in _without_sweeps(parsed)]
+    config = compose(name, [*search, *single], return_hydra_config=True)
+    swept = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    lines = [f"{key}={value}" for key, value in swept.items()]
+    items = OverridesParser.create().parse_overrides(lines)
+    return [text for item in items for text in _option_problems(item, options)]
 
 
 def _single_value(item: Override) -> str:

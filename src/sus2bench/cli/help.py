@@ -22,6 +22,7 @@ Train machine-learned interatomic potentials and compare them on the same data.
 
 commands:
   train          fit a potential to a data set, test it, and write its record
+  sweep          train over models, data, seeds, ...: only what has no record yet
   evaluate       errors of a trained potential on the test frames of a data set
   speed          time potentials on the same frames, or over sizes, elements, cutoffs, ...
   compare        put records side by side in a table
@@ -81,6 +82,35 @@ options:
   -c, --cfg job         print the composed config and stop (--resolve fills in interpolations)
   -h, --help            this text
 """
+
+_SWEEP = """\
+usage: sus2bench sweep [GROUP=OPTION,OPTION ...] [KEY=VALUE,VALUE ...] [--dry-run]
+                       [--config-dir DIR]
+
+One training run for each combination of values, those of the command line and those that an
+experiment lists under hydra.sweeper.params. A run that has a completed record is kept, one that was
+interrupted goes on, one that failed is repeated, so that the same command finishes a sweep. The
+same as sus2bench train --multirun, with a plan on request.
+
+options:
+  -n, --dry-run         say which runs there are and what they would take, and do nothing
+  -cd, --config-dir DIR look for config files in DIR first
+  -h, --help            this text
+
+ways to run (docs/sweeps.md):
+  hydra/launcher=basic           one after another (default)
+  hydra/launcher=processes       several processes of this machine (hydra.launcher.n_jobs=2), also
+                                 by torchrun
+  hydra/launcher=joblib          the same by joblib
+  hydra/launcher=submitit_slurm  one job of SLURM each; submitit_local tries it here
+  hydra/launcher=ray             a Ray cluster
+  hydra/sweeper=grid             all combinations (default)
+  hydra/sweeper=tpe              what Optuna's TPE proposes, for one or several errors or times
+
+examples:
+  sus2bench sweep experiment=alloy_pareto --dry-run
+  sus2bench sweep experiment=alloy_pareto seed=0 hydra/launcher=processes hydra.launcher.n_jobs=2
+  sus2bench sweep model=sus2,schnet data.train_fraction=0.1,0.3,1 'seed=range(0,3)'"""
 
 _COMPARE = """\
 usage: sus2bench compare RECORD [RECORD ...] [--format table|markdown|csv|latex] [--out DIR]
@@ -178,6 +208,7 @@ example:
 
 
 _WITHOUT_CONFIG = {
+    "sweep": _SWEEP,
     "compare": _COMPARE,
     "compare-speed": _COMPARE_SPEED,
     "data": _DATA,

@@ -76,6 +76,7 @@ class FrameBatchSampler(Sampler[list[int]]):
         self.epoch = 0
         self._next = 0
         self._resumed = False
+        self._numbers: tuple[int, list[int]] = (-1, [])
         if self.by_budget:
             self._warn_of_large_frames()
         self.count = self._count_batches()
@@ -127,6 +128,12 @@ class FrameBatchSampler(Sampler[list[int]]):
         if self.shuffle:
             _lend_frames(batches, self.world_size)
         return batches
+
+    def frames_of(self, epoch: int, index: int) -> int:
+        """Frames of a batch of an epoch before it is divided over the ranks."""
+        if self._numbers[0] != epoch:
+            self._numbers = epoch, [len(batch) for batch in self.global_batches(epoch)]
+        return self._numbers[1][index]
 
     def _shares(self, epoch: int) -> list[list[int]]:
         batches = self.global_batches(epoch)

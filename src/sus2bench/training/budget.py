@@ -1,4 +1,4 @@
-"""The budget of a training run: a number of steps, a time, or whichever is used up first."""
+"""The budget of a training run: steps, frames, time, or whichever is used up first."""
 
 import re
 import time
@@ -59,6 +59,7 @@ class Budget:
         max_steps: optimizer steps, or None for no limit.
         max_time: from the first step on, validation included: seconds or text such as `20 min`;
             None for no limit.
+        max_frames: training frames that the optimizer has seen, each as often as it has, or None.
         clock: what `max_time` is measured by: `wall` or `processor` (see `CLOCKS`), or a function
             that returns seconds.
 
@@ -70,21 +71,31 @@ class Budget:
         self,
         max_steps: int | None = None,
         max_time: float | str | timedelta | None = None,
+        max_frames: int | None = None,
         *,
         clock: str | Callable[[], float] = "wall",
     ) -> None:
-        if max_steps is None and max_time is None:
-            raise ValueError("the budget is endless: set budget.max_steps or budget.max_time")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"budget.max_steps must be at least 1, not {max_steps}")
-        self.max_steps = max_steps
+        if max_steps is None and max_time is None and max_frames is None:
+            raise ValueError(
+                "the budget is endless: set budget.max_steps, budget.max_frames or budget.max_time"
+            )
+        for name, limit in (("max_steps", max_steps), ("max_frames", max_frames)):
+            if limit is not None and limit < 1:
+                raise ValueError(f"budget.{name} must be at least 1, not {limit}")
+        self.max_steps, self.max_frames = max_steps, max_frames
         self.max_time = None if max_time is None else seconds(max_time)
         self._clock = read_clock(clock)
         self._before = 0.0
         self._started: float | None = None
 
     def share(
-        self, part: float, steps: int, elapsed: float, max_steps: int | None = None
+        self,
+        part: float,
+        steps: int,
+        elapsed: float,
+        max_steps: int | None = None,
+        *,
+        frames: int = 0,
     ) -> "Budget | None":
         """A budget with a part of what is left, by the same clock.
 
@@ -93,6 +104,7 @@ class Budget:
             steps: optimizer steps that are used.
             elapsed: time that is used, s.
             max_steps: at most so many steps, if given.
+            frames: training frames that are used.
 
         Returns:
             The budget, or None if nothing is left.
@@ -101,9 +113,10 @@ class Budget:
         if self.max_steps is not None:
             limits.append(int(part * (self.max_steps - steps) + 1e-9))  # 1e-9: parts are rounded
         time = None if self.max_time is None else part * (self.max_time - elapsed)
-        if min(limits, default=1) < 1 or (time is not None and time <= 0):
+        seen = None if self.max_frames is None else int(part * (self.max_frames - frames) + 1e-9)
+        if min([*limits, 1 if seen is None else seen]) < 1 or (time is not None and time <= 0):
             return None
-        return Budget(min(limits, default=None), time, clock=self._clock)
+        return Budget(min(limits, default=None), time, seen, clock=self._clock)
 
     def start(self, elapsed: float | None = None) -> None:
         """Starts the clock, after `elapsed` seconds that were used before (default: go on)."""
@@ -120,11 +133,23 @@ class Budget:
         running = 0.0 if self._started is None else self._clock() - self._started
         return self._before + running
 
-    def progress(self, step: int) -> float:
-        """The used part of the budget in [0, 1] after `step` optimizer steps."""
-        used = 0.0
+    def progress(self, step: int, frames: int = 0) -> float:
+        """The used part of the budget in [0, 1] after optimizer steps on so many frames in all."""
+        return min(max(self._used(step, frames).values()), 1.0)
+
+    def used_up(self, step: int, frames: int = 0) -> str | None:
+        """The limit that is reached, `max_steps`, `max_frames` or `max_time`; None if none is."""
+        used = self._used(step, frames)
+        limit = max(used, key=lambda name: used[name])
+        return limit if used[limit] >= 1.0 else None
+
+    def _used(self, step: int, frames: int) -> dict[str, float]:
+        """The used part of each limit."""
+        used = {}
         if self.max_steps is not None:
-            used = step / self.max_steps
+            used["max_steps"] = step / self.max_steps
+        if self.max_frames is not None:
+            used["max_frames"] = frames / self.max_frames
         if self.max_time is not None:
-            used = max(used, self.elapsed / self.max_time)
-        return min(used, 1.0)
+            used["max_time"] = self.elapsed / self.max_time
+        return used

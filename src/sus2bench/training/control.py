@@ -33,7 +33,7 @@ class RunControl(Callback):
     one that is furthest.
 
     Args:
-        budget: steps and time of the run.
+        budget: steps, frames and time of the run.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -65,7 +65,7 @@ class RunControl(Callback):
             for number in SIGNALS:
                 self._previous[number] = signal.signal(number, self._on_signal)
         self.budget.start()
-        module.progress = self.budget.progress(trainer.global_step)
+        module.progress = self.budget.progress(trainer.global_step, module.frames)
         module.elapsed = self.budget.elapsed
 
     def on_train_batch_start(
@@ -86,7 +86,8 @@ class RunControl(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
     ) -> None:
         """Updates the progress and stops at its end."""
-        progress = self.budget.progress(trainer.global_step)
+        module = _potential_module(pl_module)
+        progress = self.budget.progress(trainer.global_step, module.frames)
         if world_size() > 1:
             state = torch.tensor(
                 [progress, float(self.signal_received is not None)],
@@ -95,7 +96,6 @@ class RunControl(Callback):
             )
             progress, interrupt = maximum_over_ranks(state).tolist()
             self._interrupt = bool(interrupt)
-        module = _potential_module(pl_module)
         module.progress, module.elapsed = progress, self.budget.elapsed
         if progress >= 1.0:
             self.exhausted = True

@@ -34,4 +34,5 @@ def store_exact(potential: Potential, folder: str | os.PathLike[str]) -> FitResu
         epochs=0.0,
         train_seconds=0.0,
         history=None,
+        ended_by="exact_solution",
     )

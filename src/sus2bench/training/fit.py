@@ -46,6 +46,12 @@ class FitResult:
     """Time of training and validation by the budget's clock, s, that before a resume included."""
     history: Path | None
     """CSV file of what was logged; None without a CSV logger."""
+    frames: int = 0
+    """Training frames seen, each as often as it was, those before a resume included."""
+    ended_by: str | None = None
+    """The limit of the budget that was used up (`max_steps`, `max_frames`, `max_time`), or
+    `convergence`, of the optimizer or of the loss in validation, or `exact_solution`; None after an
+    interruption."""
     phases: tuple[dict[str, Any], ...] = ()
     """Reports of the phases of the run that have ended, in their order; see `phases.py`."""
 
@@ -71,7 +77,7 @@ def fit(
     Args:
         module: the potential with loss, optimizer and schedule.
         datamodule: gives the batches, and an epoch-seeded sampler if a resume is to be exact.
-        budget: steps and time.
+        budget: steps, frames and time.
         folder: of the run; for `checkpoints/` and the CSV file.
         trainer: makes the trainer, e.g. `functools.partial(lightning.pytorch.Trainer,
             accelerator="cpu")`; callbacks, loggers and everything a budget decides are added.
@@ -189,7 +195,8 @@ def _over(budget: Budget, state: dict[str, Any]) -> Status | None:
     elapsed = state["callbacks"][RunControl(budget).state_key]["elapsed"]
     budget.start(elapsed)
     budget.stop()
-    if budget.progress(int(state["global_step"])) >= 1.0:
+    frames = int(state["sus2bench"].get("frames", 0))
+    if budget.progress(int(state["global_step"]), frames) >= 1.0:
         return "completed"
     return "stopped_early" if state["sus2bench"].get("ended", False) else None
 
@@ -220,8 +227,9 @@ def _result(
     if state is not None:
         position, steps = state["sus2bench"]["position"], int(state["global_step"])
         batches = state["sus2bench"]["batches_per_epoch"]
+        frames = int(state["sus2bench"].get("frames", 0))
     else:
-        position, steps = module.position, run.global_step
+        position, steps, frames = module.position, run.global_step, module.frames
         batches = run.num_training_batches
     return FitResult(
         status=status,
@@ -231,7 +239,16 @@ def _result(
         epochs=position["epoch"] + position["batch"] / max(batches, 1),
         train_seconds=budget.elapsed,
         history=history,
+        frames=frames,
+        ended_by=_ended_by(status, budget, steps, frames),
     )
+
+
+def _ended_by(status: Status, budget: Budget, steps: int, frames: int) -> str | None:
+    if status == "completed":
+        # Of several processes, another one's clock may be a little further than this one's.
+        return budget.used_up(steps, frames) or "max_time"
+    return "convergence" if status == "stopped_early" else None
 
 
 def finish(loggers: Iterable[Logger]) -> None:

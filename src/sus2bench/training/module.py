@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch_geometric.data import Data
 
 from sus2bench.models.potential import Potential
-from sus2bench.training.distributed import sum_over_ranks
+from sus2bench.training.distributed import sum_over_ranks, world_size
 from sus2bench.training.loss import TERMS, LossSums, PotentialLoss
 from sus2bench.training.metrics import ErrorAccumulator
 from sus2bench.training.parameter_groups import parameter_groups
@@ -20,6 +20,7 @@ from sus2bench.training.regularization import Regularization
 from sus2bench.training.resume import (
     CHECKPOINT_VERSION,
     between_batches,
+    frames_of_batch,
     next_position,
     set_position,
 )
@@ -84,6 +85,9 @@ class PotentialModule(pl.LightningModule):
         """Time that earlier phases of the same run have used, s, for the log."""
         self.first_step = 0
         """Steps of earlier phases of the same run, for the log."""
+        self.frames = 0
+        """Training frames seen so far over all processes, each as often as it was; a step over the
+        whole set sees them in each of its evaluations."""
         self.phase: dict[str, Any] = {}
         """What a resumed run has to know of the phase it is in, as plain data."""
         self.ended = False
@@ -158,6 +162,10 @@ class PotentialModule(pl.LightningModule):
         if self._whole_set is not None:
             self._step_over_whole_set(self._whole_set)
             return None
+        seen = len(batch.frame_index)
+        if world_size() > 1:
+            seen = frames_of_batch(self.trainer, self.position, seen)
+        self.frames += seen
         loss: Tensor
         loss, sums = self.loss(self(batch), batch)
         if self.regularization is not None:
@@ -173,6 +181,9 @@ class PotentialModule(pl.LightningModule):
     def _step_over_whole_set(self, optimizer: WholeSetOptimizer) -> None:
         counting: Any = self.optimizers()
         counting.step()
+        trainer: Any = self.trainer
+        evaluations = int(optimizer.report.get("evaluations", 1))
+        self.frames += evaluations * len(trainer.datamodule.train)
         loss = optimizer.report["loss"]
         if not math.isfinite(loss):
             raise FloatingPointError(
@@ -325,6 +336,7 @@ class PotentialModule(pl.LightningModule):
             "schedule": self.schedule.state_dict(),
             "window": [value.clone() for value in self._window],
             "ended": self.ended,
+            "frames": self.frames,
             "phase": self.phase,
             "isolated_atoms": self.potential.atomic_energies.isolated,
         }
@@ -333,6 +345,7 @@ class PotentialModule(pl.LightningModule):
         """Takes back what `on_save_checkpoint` added."""
         state = checkpoint["sus2bench"]
         self.position = dict(state["position"])
+        self.frames = int(state.get("frames", 0))  # older checkpoints do not count them
         self.schedule.load_state_dict(state["schedule"])
         self._window = LossSums(*state["window"])
         # Checkpoints from before energies could be held have no such entry.

@@ -192,6 +192,7 @@ def _share(
         sum(report["steps"] for report in reports),
         sum(report["seconds"] for report in reports),
         phases[0].max_steps,
+        frames=sum(report.get("frames", 0) for report in reports),
     )
 
 
@@ -223,6 +224,7 @@ def _report(name: str, result: FitResult, before: float, after: float) -> dict[s
         "status": result.status,
         "steps": result.steps,
         "epochs": result.epochs,
+        "frames": result.frames,
         "seconds": result.train_seconds,
         "best_valid_loss_before": known[0],
         "best_valid_loss_after": known[1],
@@ -235,6 +237,7 @@ def _whole(result: FitResult, reports: Sequence[Mapping[str, Any]]) -> FitResult
         result,
         steps=sum(report["steps"] for report in reports),
         epochs=sum(report["epochs"] for report in reports),
+        frames=sum(report.get("frames", 0) for report in reports),
         train_seconds=sum(report["seconds"] for report in reports),
         phases=tuple(dict(report) for report in reports),
     )

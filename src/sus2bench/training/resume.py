@@ -3,7 +3,10 @@
 import os
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
+
+from sus2bench.data.samplers import FrameBatchSampler
 
 CHECKPOINT_VERSION = 1
 """Version of what training adds to a Lightning checkpoint under `sus2bench`."""
@@ -43,6 +46,21 @@ def next_position(position: dict[str, int], batches: int | float) -> dict[str, i
     if position["batch"] < batches:
         return dict(position)
     return {"epoch": position["epoch"] + 1, "batch": 0}
+
+
+def frames_of_batch(trainer: pl.Trainer, position: dict[str, int], share: int) -> int:
+    """Frames of a training batch over all processes, each of which has only its share.
+
+    Args:
+        trainer: whose loader the batch is from.
+        position: of the batch.
+        share: frames of this process; those of others are as many if the loader has no
+            `FrameBatchSampler`, which knows.
+    """
+    sampler = getattr(trainer.train_dataloader, "batch_sampler", None)
+    if not isinstance(sampler, FrameBatchSampler):
+        return share * trainer.world_size
+    return sampler.frames_of(position["epoch"], position["batch"])
 
 
 def between_batches(loops: dict[str, Any], position: dict[str, int]) -> None:
