@@ -47,6 +47,7 @@ _DIGITS = {
     "µs/atom": 4,
     "train (s)": 3,
 }
+_LATEX = {"_": r"\_", "#": r"\#", "Å": r"\AA{}", "–": "--", "%": r"\%", "&": r"\&"}
 _COMPOSITION = f"{Composition.__module__}.{Composition.__qualname__}"
 
 
@@ -188,9 +189,8 @@ def latex(table: pd.DataFrame) -> str:
     """A LaTeX tabular (booktabs)."""
     names = {"µs/atom": r"$\mu$s/atom"}
     text = formatted(table).rename(columns=names)
-    replacements = {"_": r"\_", "Å": r"\AA{}", "–": "--", "%": r"\%", "&": r"\&"}
-    escaped = text.map(lambda cell: _replaced(cell, replacements))
-    escaped.columns = [_replaced(column, replacements) for column in escaped.columns]
+    escaped = text.map(escape_latex)
+    escaped.columns = [escape_latex(column) for column in escaped.columns]
     alignment = ["l" if column in _TEXT else "r" for column in text.columns]
     lines = [
         rf"\begin{{tabular}}{{{''.join(alignment)}}}",
@@ -204,7 +204,8 @@ def latex(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _replaced(text: str, replacements: dict[str, str]) -> str:
-    for old, new in replacements.items():
+def escape_latex(text: str) -> str:
+    """Plain text as LaTeX reads it; formulas (`$...$`) stay."""
+    for old, new in _LATEX.items():
         text = text.replace(old, new)
     return text

@@ -11,6 +11,7 @@ from sus2bench.cli.configuration import (
     group_options,
     primary_config,
 )
+from sus2bench.cli.report import HELP as _REPORT
 
 _WIDTH = 96
 
@@ -25,6 +26,7 @@ commands:
   speed          time potentials on the same frames, or over sizes, elements, cutoffs, ...
   compare        put records side by side in a table
   compare-speed  say whether the times of two records differ beyond noise
+  report         write a site of records: leaderboard, plots, a page per run
   data           list the data sets, describe one
   prune          a potential of some of the elements of another, with the same predictions
   extend         a potential with more elements, to be trained further
@@ -171,6 +173,7 @@ example:
 _WITHOUT_CONFIG = {
     "compare": _COMPARE,
     "compare-speed": _COMPARE_SPEED,
+    "report": _REPORT,
     "data": _DATA,
     "prune": _PRUNE,
     "extend": _EXTEND,
