@@ -1,7 +1,7 @@
 """The site's numbers as Markdown, LaTeX and CSV, and its plots as vector figures."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,8 @@ from sus2bench.report.runs import Run, unique_slugs
 
 MOST_RUNS = 24
 """Of a data set in one figure, those with the least force errors; no reader tells more apart."""
+KINDS = {"runs": "Runs on", "fronts": "Pareto fronts on", "elements": "Force RMSE by element on"}
+"""Tables that there are, and how their titles begin."""
 _VALIDATION = "valid/forces_rmse_meV_A"
 _WRITERS: dict[str, Callable[[pd.DataFrame], str]] = {
     "md": tables.markdown,
@@ -34,10 +36,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TableFiles:
-    """A table, and its files in the folder `tables/`."""
+    """The tables of a split of a data set, and their files in the folder `tables/`."""
 
     title: str
-    files: tuple[str, ...]
+    files: dict[str, tuple[str, ...]]
+    """By `KINDS`."""
 
 
 @dataclass(frozen=True)
@@ -57,34 +60,46 @@ def write_tables(runs: Sequence[Run], table: pd.DataFrame, folder: Path) -> list
         folder: where to, made where missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    made = [(title, part) for title, part in _tables(runs, table) if len(part)]
-    names = unique_slugs([title.replace(",", "").replace(" ", "-") for title, _ in made])
-    written = []
-    for (title, part), name in zip(made, names, strict=True):
-        for suffix, write in _WRITERS.items():
-            (folder / f"{name}.{suffix}").write_text(write(part), "utf-8")
-        written.append(TableFiles(title, tuple(f"{name}.{suffix}" for suffix in _WRITERS)))
-    texts = "\n".join(f"## {title}\n\n{tables.markdown(part)}" for title, part in made)
+    groups = _tables(runs, table)
+    written, parts = [], []
+    for slug, (title, kinds) in zip(unique_slugs(list(groups)), groups.items(), strict=True):
+        files = {}
+        for kind, part in kinds.items():
+            files[kind] = tuple(f"{kind}-{slug}.{suffix}" for suffix in _WRITERS)
+            for name, write in zip(files[kind], _WRITERS.values(), strict=True):
+                (folder / name).write_text(write(part), "utf-8")
+            parts.append((f"{KINDS[kind]} {title}", part))
+        written.append(TableFiles(title, files))
+    texts = "\n".join(f"## {title}\n\n{tables.markdown(part)}" for title, part in parts)
     (folder / "report.md").write_text(f"# Comparison\n\n{texts}", "utf-8")
-    (folder / "report.tex").write_text(_document(made), "utf-8")
+    (folder / "report.tex").write_text(_document(parts), "utf-8")
     return written
 
 
-def _tables(runs: Sequence[Run], table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _tables(runs: Sequence[Run], table: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
+    """Tables that have rows, by data set and split, and by `KINDS`."""
+    found = {}
     for (data, split), rows in table.groupby(["data", "split"], sort=False):
         shown = rows.drop(columns=["data", "split", "run"]).dropna(axis="columns", how="all")
-        yield f"Runs on {data}, {split or NO_ERRORS}", shown
+        kinds = {"runs": shown}
         if split:
-            yield f"Fronts on {data}, {split}", _fronts(rows)
             here = [run for run in runs if run.data == data]
-            yield f"Elements of {data}, {split}", _elements(here, str(split))
+            kinds |= {"fronts": _fronts(rows), "elements": _elements(here, str(split))}
+        name = f"{data or 'made-up crystals'}, {split or NO_ERRORS}"
+        found[name] = {kind: part for kind, part in kinds.items() if len(part)}
+    return found
 
 
 def _fronts(rows: pd.DataFrame) -> pd.DataFrame:
     """The runs on each Pareto front, the cheapest first."""
     rows = rows[rows["run"] != ""]
     lines = [
-        {"front": f"{error} and {COSTS[cost]}", "model": row["model"], "cost": row[cost], "error": row[error]}
+        {
+            "front": f"{error} and {COSTS[cost]}",
+            "model": row["model"],
+            "cost": row[cost],
+            "error": row[error],
+        }
         for error in ERRORS
         for cost in COSTS
         for _, row in rows.iloc[pareto_front(rows[cost], rows[error])].iterrows()
@@ -132,8 +147,10 @@ def write_figures(runs: Sequence[Run], table: pd.DataFrame, folder: Path) -> lis
         split = "test" if "test" in splits else splits[0]
         best = rows[(rows["split"] == split) & (rows["run"] != "")].head(MOST_RUNS)
         here = [by_slug[slug] for slug in best["run"]]
-        jobs += [(f"{title} on {data}, {split}", draw) for title, draw in _drawings(here, best, split)]
-    names = unique_slugs([title.replace(",", "").replace(" ", "-") for title, _ in jobs])
+        jobs += [
+            (f"{title} on {data}, {split}", draw) for title, draw in _drawings(here, best, split)
+        ]
+    names = unique_slugs([title for title, _ in jobs])
     for (title, draw), name in zip(jobs, names, strict=True):
         try:
             figure = draw()

@@ -48,14 +48,22 @@ def by_element(run: Run, split: str) -> dict[str, dict[str, float | None]]:
     """
     metrics = run.record["metrics"].get(split, {})
     floor = run.record.get("baseline", {}).get(split, {})
-    found: dict[str, dict[str, float | None]] = {title: {} for title in (*MEASURES.values(), PERCENT)}
+    found: dict[str, dict[str, float | None]] = {
+        title: {} for title in (*MEASURES.values(), PERCENT)
+    }
     names = [name.partition("/")[2] for name in metrics if name.startswith("forces_rmse_meV_A/")]
     for symbol in sorted((n for n in names if n in atomic_numbers), key=atomic_numbers.__getitem__):
         for metric, title in MEASURES.items():
             found[title][symbol] = short(metrics.get(f"{metric}/{symbol}"), 4)
         error, whole = (table.get(f"forces_rmse_meV_A/{symbol}") for table in (metrics, floor))
-        found[PERCENT][symbol] = short(100 * error / whole, 4) if error is not None and whole else None
-    return {title: values for title, values in found.items() if any(v is not None for v in values.values())}
+        found[PERCENT][symbol] = (
+            short(100 * error / whole, 4) if error is not None and whole else None
+        )
+    return {
+        title: values
+        for title, values in found.items()
+        if any(v is not None for v in values.values())
+    }
 
 
 def element_data(runs: Sequence[Run]) -> dict[str, Any]:
@@ -67,7 +75,13 @@ def element_data(runs: Sequence[Run]) -> dict[str, Any]:
     tables = {
         run.slug: {split: by_element(run, split) for split in run.record["metrics"]} for run in runs
     }
-    symbols = {s for splits in tables.values() for split in splits.values() for m in split.values() for s in m}
+    symbols = {
+        s
+        for splits in tables.values()
+        for split in splits.values()
+        for m in split.values()
+        for s in m
+    }
     elements = sorted(symbols, key=atomic_numbers.__getitem__)
     shown: dict[str, Any] = {}
     for run in runs:

@@ -53,6 +53,12 @@ class Column:
     numeric: bool
     essential: bool
 
+    @property
+    def parts(self) -> tuple[str, str]:
+        """Name, and unit in brackets (empty where there is none)."""
+        name, bracket, unit = self.title.partition(" (")
+        return name, bracket.strip() + unit
+
 
 @dataclass(frozen=True)
 class Section:
@@ -79,6 +85,13 @@ def table_of(runs: Sequence[Run]) -> pd.DataFrame:
     table["run"] = table["model"].where(known, "")
     labels = [by_slug[slug].label if slug in by_slug else slug for slug in table["model"]]
     return table.assign(model=labels)
+
+
+def best_first(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
+    """The runs by data set, and there as the test set, or else another split, ranks them."""
+    order = pd.concat([table[table["split"] == "test"], table])["run"].drop_duplicates()
+    rank = {slug: place for place, slug in enumerate(order)}
+    return sorted(runs, key=lambda run: (run.data, rank[run.slug]))
 
 
 def sections(runs: Sequence[Run], table: pd.DataFrame) -> list[Section]:

@@ -17,7 +17,7 @@ MOST_POINTS = 400
 """Above this many values they are counted."""
 
 Array = npt.NDArray[np.float64]
-_SPLIT_DIGITS = 4
+_DIGITS = 4
 
 
 def parity_of(file: Path) -> list[dict[str, Any]]:
@@ -28,39 +28,41 @@ def parity_of(file: Path) -> list[dict[str, Any]]:
 
     Returns:
         For energies, forces and stresses with labels: `quantity`, `unit`, `values` (how many),
-        `rmse`, `mae`, `limits`, and either `reference` and `predicted`, or `cells` (places in a
-        `BINS` x `BINS` grid, the rows those of predictions) and `counts`.
+        `rmse` and `mae` in `error_unit`, `limits`, and either `reference` and `predicted`, or
+        `cells` (places in a grid of `bins` x `bins`, the rows those of predictions) and `counts`.
     """
     values = load_predictions(file)
     above = "composition_energy" in values
-    panels: dict[str, tuple[str, tuple[Array, Array]]] = {
-        "energy above composition fit" if above else "energy": (
-            "eV/atom",
-            energies_per_atom(values, above),
-        ),
-        "force": ("eV/Å", force_components(values)),
-    }
+    energy = "energy above composition fit" if above else "energy"
+    panels = [
+        _panel(energy, "eV/atom", energies_per_atom(values, above), milli=True),
+        _panel("force", "eV/Å", force_components(values), milli=True),
+    ]
     if "stress_reference" in values:
-        pair = (values["stress_reference"].ravel(), values["stress"].ravel())
-        panels["stress"] = ("GPa", (pair[0] / units.GPa, pair[1] / units.GPa))
-    drawn = (_panel(quantity, unit, *pair) for quantity, (unit, pair) in panels.items())
-    return [panel for panel in drawn if panel is not None]
+        reference, predicted = values["stress_reference"].ravel(), values["stress"].ravel()
+        pair = (reference / units.GPa, predicted / units.GPa)
+        panels.append(_panel("stress", "GPa", pair, milli=False))
+    return [panel for panel in panels if panel is not None]
 
 
-def _panel(quantity: str, unit: str, reference: Array, predicted: Array) -> dict[str, Any] | None:
+def _panel(
+    quantity: str, unit: str, pair: tuple[Array, Array], *, milli: bool
+) -> dict[str, Any] | None:
+    reference, predicted = pair
     labelled = np.isfinite(reference) & np.isfinite(predicted)
     reference, predicted = reference[labelled], predicted[labelled]
     if not len(reference):
         return None
-    error = predicted - reference
+    error = (predicted - reference) * (1000 if milli else 1)
     limits = common_limits([(reference, predicted)])
     panel: dict[str, Any] = {"quantity": quantity, "unit": unit, "values": len(reference)}
-    panel["rmse"] = short(np.sqrt(np.mean(error**2)), 3)
-    panel["mae"] = short(np.abs(error).mean(), 3)
+    panel["error_unit"] = f"m{unit}" if milli else unit
+    panel["rmse"] = short(np.sqrt(np.mean(error**2)), _DIGITS)
+    panel["mae"] = short(np.abs(error).mean(), _DIGITS)
     panel["limits"] = [short(limit) for limit in limits]
     if len(reference) <= MOST_POINTS:
         shown = {"reference": reference, "predicted": predicted}
-        return panel | {name: [short(v, _SPLIT_DIGITS) for v in v_] for name, v_ in shown.items()}
+        return panel | {name: [short(v, _DIGITS) for v in v_] for name, v_ in shown.items()}
     counts, _, _ = np.histogram2d(predicted, reference, bins=BINS, range=[limits, limits])
     cells = np.flatnonzero(counts)
     full = counts.ravel()[cells].astype(int)

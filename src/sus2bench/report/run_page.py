@@ -49,7 +49,9 @@ def page_of(run: Run, rows: pd.DataFrame) -> dict[str, Any]:
         "parameters": _parameters(record["parameters"] or {}),
         "speeds": _speeds(record["speed"], with_value=False),
         "scans": {name: _scan(points) for name, points in _points(record).items()},
-        "timings": {name: _number(value) for name, value in record["timings"].items()},
+        "timings": {
+            name.replace("_", " "): _number(value) for name, value in record["timings"].items()
+        },
         "census": _census(record["data"]["census"]),
         "identity": _identity(record),
         "model_facts": _model_facts(record),
@@ -71,7 +73,9 @@ def _yaml(value: Any) -> str:
 
 def _identity(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     hashes = {"configuration": record["config_sha256"], "split": record["data"]["split_hash"]}
-    shown = [(f"{name} (SHA-256)", (value or tables.MISSING)[:16]) for name, value in hashes.items()]
+    shown = [
+        (f"{name} (SHA-256)", (value or tables.MISSING)[:16]) for name, value in hashes.items()
+    ]
     return shown + [(f"seed of the {name}", str(seed)) for name, seed in record["seeds"].items()]
 
 
@@ -110,7 +114,9 @@ def _parameters(parameters: Mapping[str, Any]) -> Table:
 
 def _speeds(speeds: Mapping[str, Any], *, with_value: bool) -> Table:
     """A row for each potential that was timed: medians and quartiles, and how it was done."""
-    kinds = {kind: title for kind, title in _SPEEDS.items() if any(kind in s for s in speeds.values())}
+    kinds = {
+        kind: title for kind, title in _SPEEDS.items() if any(kind in s for s in speeds.values())
+    }
     columns = ["value" if with_value else "potential", *kinds.values(), "memory (MB)"]
     columns += ["atoms", "edges", "dtype", "device", "threads", "mode"]
     rows = []
@@ -150,7 +156,10 @@ def _census(census: Mapping[str, Any]) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return tables.MISSING if value is None else tables.significant(float(value), 4)
+    if value is None:
+        return tables.MISSING
+    whole = float(value).is_integer() and abs(value) >= 1
+    return f"{int(value):,}" if whole else tables.significant(float(value), 4)
 
 
 def _count(value: int | None) -> str:

@@ -33,7 +33,7 @@ class Run:
 
     @property
     def family(self) -> str:
-        """Class of the model, which runs of one architecture share; the name where it is unknown."""
+        """Class of the model, or the name where that is unknown."""
         return str(self.record["model"]["target"] or self.record["name"]).rpartition(".")[2]
 
     @cached_property
@@ -81,7 +81,9 @@ def _labels(name: str, paths: Sequence[Path]) -> list[str]:
     """The name, and of several the folders in which their paths differ, counted from the end."""
     if len(paths) == 1:
         return [name]
-    folders = [path.parts[-2::-1] if path.name == "record.json" else path.parts[::-1] for path in paths]
+    folders = [
+        path.parts[-2::-1] if path.name == "record.json" else path.parts[::-1] for path in paths
+    ]
     depth = max(map(len, folders))
     padded = [parts + ("",) * (depth - len(parts)) for parts in folders]
     places = [place for place in range(depth) if len({parts[place] for parts in padded}) > 1]
@@ -90,7 +92,7 @@ def _labels(name: str, paths: Sequence[Path]) -> list[str]:
         tails = ["/".join(p[place] for place in reversed(places[:count])) for p in padded]
         if len(set(tails)) == len(tails):
             break
-    return [f"{name} ({tail.strip('/')})" for tail in tails]
+    return [name if tail == name else f"{name} ({tail.strip('/')})" for tail in tails]
 
 
 def unique_slugs(names: Sequence[str]) -> list[str]:

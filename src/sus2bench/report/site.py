@@ -15,7 +15,7 @@ from sus2bench.figures.costs import COSTS, ERRORS
 from sus2bench.report import leaderboard
 from sus2bench.report.costs import MEMORY, cost_data
 from sus2bench.report.curves import LINES, MOST, curves_of
-from sus2bench.report.downloads import write_figures, write_tables
+from sus2bench.report.downloads import KINDS, write_figures, write_tables
 from sus2bench.report.elements import element_data, periodic_table
 from sus2bench.report.folder import refuse_other_folder, whole_folder
 from sus2bench.report.pages import render
@@ -45,6 +45,7 @@ def write_site(found: Iterable[tuple[Path, Record]], out: Path, title: str = TIT
     plotly = _plotly()
     runs = runs_of(found)
     table = leaderboard.table_of(runs)
+    runs = leaderboard.best_first(runs, table)
     described = {"sus2bench": __version__, "title": title, "runs": len(runs)}
     with whole_folder(out, described) as folder:
         _write_static(folder / "static", plotly)
@@ -53,6 +54,7 @@ def write_site(found: Iterable[tuple[Path, Record]], out: Path, title: str = TIT
         pages["curves"] = _curves(runs, folder)
         pages["parity"] = _parity(runs, folder)
         pages["downloads"] = {
+            "kinds": list(KINDS),
             "tables": write_tables(runs, table, folder / "tables"),
             "figures": write_figures(runs, table, folder / "figures"),
         }
@@ -116,8 +118,7 @@ def _costs(runs: Sequence[Run], table: pd.DataFrame, folder: Path) -> dict[str, 
 
 
 def _elements(runs: Sequence[Run], folder: Path) -> dict[str, Any]:
-    names = list(dict.fromkeys(run.data for run in runs))
-    sets = []
+    names, sets = sorted({run.data for run in runs}), []
     for name, slug in zip(names, unique_slugs(names), strict=True):
         shown = element_data([run for run in runs if run.data == name])
         if shown:

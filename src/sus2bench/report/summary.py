@@ -21,8 +21,8 @@ _number = partial(significant, digits=4)
 def models_on(runs: Sequence[Run], split: str) -> dict[str, dict[str, Any]]:
     """Tables of models by data set, `columns` and `rows` of text, the least force error first.
 
-    A star is behind errors that nothing sets apart from the best one; there is none where one seed
-    stands alone. Empty where this installation has no statistics.
+    A star is behind errors that nothing sets apart from the best one. Data sets without any interval
+    are left out, and all of them where this installation has no statistics.
 
     Args:
         runs: the runs.
@@ -33,12 +33,17 @@ def models_on(runs: Sequence[Run], split: str) -> dict[str, dict[str, Any]]:
     except ModuleNotFoundError:
         return {}
     found: pd.DataFrame = statistics.summary([(run.path, run.record) for run in runs], split)
-    return {str(data): _table(rows) for data, rows in found.groupby("data", sort=False)}
+    known = found.groupby("data", sort=False).filter(lambda rows: rows["low"].notna().any())
+    return {str(data): _table(rows) for data, rows in known.groupby("data", sort=False)}
 
 
 def _table(rows: pd.DataFrame) -> dict[str, Any]:
-    metrics = {metric: title for metric, title in _SHOWN.items() if (rows["metric"] == metric).any()}
-    by_model = {model: part.set_index("metric") for model, part in rows.groupby("model", sort=False)}
+    metrics = {
+        metric: title for metric, title in _SHOWN.items() if (rows["metric"] == metric).any()
+    }
+    by_model = {
+        model: part.set_index("metric") for model, part in rows.groupby("model", sort=False)
+    }
     ranked = rows[rows["metric"] == _RANKED].sort_values("mean")["model"]
     order = [*ranked, *(model for model in by_model if model not in set(ranked))]
     lines = []

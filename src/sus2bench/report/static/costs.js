@@ -101,13 +101,14 @@
         report.element("td", { className: "n" }, report.number(point[error])),
       ),
     );
-    return report.element(
+    const table = report.element(
       "table",
       { className: "small" },
       report.element("caption", {}, `Front of ${error} and ${costs[cost]}`),
       report.element("thead", {}, head),
       report.element("tbody", {}, ...rows),
     );
+    return report.element("div", { className: "scroll", tabIndex: 0 }, table);
   }
 
   function drawLegend(group) {

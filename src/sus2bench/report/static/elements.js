@@ -30,23 +30,25 @@
     return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
   }
 
+  const short = (value) => report.number(Number(value.toPrecision(3)));
+
   function paint(elements, values) {
     const known = new Map(elements.map((symbol, index) => [symbol, values[index]]));
     const positive = values.filter((value) => value > 0).sort((a, b) => a - b);
     // Atoms that symmetry keeps from forces would take most of the colours for themselves.
-    const least = Math.max(positive[0], 0.03 * positive[Math.floor(positive.length / 2)]);
-    const largest = positive.at(-1);
+    const cut = positive.length < 10 ? 0 : Math.ceil(0.05 * positive.length);
+    const [least, largest] = [positive[cut], positive.at(-1 - cut)];
     for (const [symbol, cell] of cells) {
       const value = known.get(symbol) ?? null;
-      cell.querySelector(".value").textContent = value === null ? "" : report.number(Number(value.toPrecision(3)));
+      cell.querySelector(".value").textContent = value === null ? "" : short(value);
       cell.classList.toggle("known", value !== null);
       const part = largest > least ? Math.log(Math.max(value, least) / least) / Math.log(largest / least) : 0.5;
       const rgb = mix(part);
       cell.style.background = value === null ? "" : `rgb(${rgb})`;
       cell.style.color = value === null ? "" : onColour(rgb);
     }
-    document.getElementById("least").textContent = positive.length ? report.number(least) : "";
-    document.getElementById("largest").textContent = positive.length ? report.number(largest) : "";
+    document.getElementById("least").textContent = positive.length ? `≤ ${short(least)}` : "";
+    document.getElementById("largest").textContent = positive.length ? `≥ ${short(largest)}` : "";
   }
 
   async function draw(slug) {

@@ -18,30 +18,36 @@ const plots = (() => {
     return value >= 1e6 ? value.toExponential(0).replace("e+", "e") : String(Number(value.toPrecision(3)));
   }
 
-  /* Logarithmic axes with ticks in full: 1, 2, 5, 10, over a decade or less 1, 1.5, 2, 3, ... */
-  function logarithmic(values) {
-    const positive = values.filter((value) => value > 0);
-    const low = Math.log10(Math.min(...positive));
-    const high = Math.log10(Math.max(...positive));
-    const margin = Math.max(0.05 * (high - low), 0.04);
-    const span = high - low;
-    const leading = span < 0.8 ? [1, 1.2, 1.5, 2, 3, 4, 5, 6, 8] : span < 2 ? [1, 2, 5] : [1];
-    const ticks = [];
-    for (let power = Math.floor(low) - 1; power <= Math.ceil(high); power++) {
-      ticks.push(...leading.map((digit) => digit * 10 ** power));
+  /* Numbers to mark between two powers of ten: 1, 10, ... over decades, 1, 2, 5, ... over one, even
+     steps over less. */
+  function ticksBetween(low, high) {
+    if (high - low < 0.7) {
+      const rough = (10 ** high - 10 ** low) / 4;
+      const power = 10 ** Math.floor(Math.log10(rough));
+      const step = power * [1, 2, 5, 10].find((digit) => digit * power >= rough);
+      const first = Math.ceil(10 ** low / step);
+      return Array.from({ length: 6 }, (_, index) => (first + index) * step);
     }
-    return {
-      type: "log",
-      range: [low - margin, high + margin],
-      tickvals: ticks,
-      ticktext: ticks.map(tick),
-    };
+    const digits = high - low < 2 ? [1, 2, 5] : [1];
+    const count = Math.ceil(high) - Math.floor(low) + 1;
+    const powers = Array.from({ length: count }, (_, index) => Math.floor(low) + index);
+    return powers.flatMap((exponent) => digits.map((digit) => digit * 10 ** exponent));
+  }
+
+  /* A logarithmic axis round some numbers, its ticks written in full. */
+  function logarithmic(values) {
+    const powers = values.filter((value) => value > 0).map(Math.log10);
+    const [low, high] = [Math.min(...powers), Math.max(...powers)];
+    const margin = Math.max(0.05 * (high - low), 0.04);
+    const range = [low - margin, high + margin];
+    const ticks = ticksBetween(...range);
+    return { type: "log", range, tickvals: ticks, ticktext: ticks.map(tick) };
   }
 
   function layout(changes) {
-    const axis = { gridcolor: GRID, linecolor: "#666", ticks: "outside", zeroline: false };
+    const axis = { showgrid: true, gridcolor: GRID, linecolor: "#666", ticks: "outside", zeroline: false };
     return {
-      margin: { l: 62, r: 12, t: 30, b: 48 },
+      margin: { l: 66, r: 14, t: 32, b: 58 },
       paper_bgcolor: "#fff",
       plot_bgcolor: "#fff",
       font: { family: "system-ui, sans-serif", size: 12, color: "#1b1f24" },
@@ -54,6 +60,9 @@ const plots = (() => {
   }
 
   const settings = {
+    // Nothing leaves the reader's machine: by default Plotly offers to upload a plot.
+    showSendToCloud: false,
+    plotlyServerURL: "",
     displaylogo: false,
     responsive: true,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
@@ -117,25 +126,29 @@ const plots = (() => {
     const [low, high] = panel.limits;
     const range = [low, high];
     const diagonal = { x: range, y: range, mode: "lines", line: { color: "#888", width: 1 }, hoverinfo: "skip" };
-    const errors = `RMSE ${report.number(1000 * panel.rmse)}, MAE ${report.number(1000 * panel.mae)} m${panel.unit}`;
     const many = panel.values.toLocaleString("en-GB");
+    const facts = [
+      `RMSE ${report.number(panel.rmse)} ${panel.error_unit}`,
+      `MAE ${report.number(panel.mae)} ${panel.error_unit}`,
+      `${many} values`,
+    ];
     const axis = (kind) => ({ range, title: { text: `${kind} (${panel.unit})` }, nticks: 6 });
     draw(
       place,
       [diagonal, panel.cells ? density(panel) : points(panel)],
       {
-        title: { text: plain(title), font: { size: 13 } },
-        xaxis: axis("reference"),
-        yaxis: { ...axis("predicted"), scaleanchor: "x" },
+        title: { text: plain(title), font: { size: 13 }, x: 0.03, xanchor: "left" },
+        xaxis: { ...axis("reference"), constrain: "domain" },
+        yaxis: { ...axis("predicted"), scaleanchor: "x", constrain: "domain" },
         annotations: [
           {
-            text: `${errors.replace(", ", "<br>")}<br>${many} values`,
-            xref: "paper", yref: "paper", x: 0.03, y: 0.97, showarrow: false, align: "left",
+            text: facts.join("<br>"),
+            xref: "x domain", yref: "y domain", x: 0.03, y: 0.97, showarrow: false, align: "left",
             bgcolor: "rgba(255,255,255,0.7)",
           },
         ],
       },
-      `${title}, ${panel.quantity} predicted against reference: ${errors}, ${many} values`,
+      `${title}, ${panel.quantity} predicted against reference: ${facts.join(", ")}`,
     );
   }
 
