@@ -15,9 +15,10 @@ from sus2bench.report.site import write_site
 
 
 @pytest.fixture
-def without_plotly(monkeypatch):
-    """The scripts of plots are not what these tests are about."""
+def pages_only(monkeypatch):
+    """No scripts of plots and no figures, which take the most of the time."""
     monkeypatch.setattr(site_module, "_plotly", lambda: "")
+    monkeypatch.setattr(site_module, "write_figures", lambda *arguments: [])
 
 
 class Links(HTMLParser):
@@ -105,7 +106,7 @@ def test_tables_and_figures_are_there_in_every_format(site):
         ET.parse(file)
 
 
-def test_same_records_give_the_same_site(tmp_path, results, without_plotly):
+def test_same_records_give_the_same_site(tmp_path, results, pages_only):
     found = find_records([results / "oxides"])
     for name in ("one", "two"):
         write_site(found, tmp_path / name)
@@ -146,7 +147,7 @@ def test_after_an_error_the_earlier_site_is_as_it_was(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["site"]
 
 
-def test_command_writes_a_site_and_says_where(tmp_path, capsys, without_plotly):
+def test_command_writes_a_site_and_says_where(tmp_path, capsys, pages_only):
     write(tmp_path / "runs" / "failed", record("failed"))
     out = tmp_path / "site"
     assert main(["report", str(tmp_path / "runs"), "--out", str(out), "--title", "A & B"]) == 0

@@ -21,8 +21,8 @@ _number = partial(significant, digits=4)
 def models_on(runs: Sequence[Run], split: str) -> dict[str, dict[str, Any]]:
     """Tables of models by data set, `columns` and `rows` of text, the least force error first.
 
-    A star is behind errors that nothing sets apart from the best one. Data sets without any interval
-    are left out, and all of them where this installation has no statistics.
+    A star is behind errors that nothing sets apart from the best one. Data sets without any
+    interval are left out, and all of them where this installation has no statistics.
 
     Args:
         runs: the runs.

@@ -10,7 +10,8 @@
   const legend = document.getElementById("legend");
   const hiddenFamilies = new Set();
   const unique = (values) => [...new Set(values)];
-  const families = unique(groups.flatMap((group) => group.points.map((point) => point.family))).sort();
+  const families = unique(groups.flatMap((group) => group.points.map((point) => point.family)));
+  families.sort((a, b) => a.localeCompare(b, "en"));
   const [SMALL, LARGE] = [7, 32]; // diameters of markers, pixels
 
   function drawn(group) {
