@@ -51,18 +51,25 @@ def errors_against_costs(table: pd.DataFrame) -> Figure:
         raise ValueError("no run has both an error and a cost")
     costs = [cost for cost in COSTS if _pairs(table, errors[-1], [cost])]
     with style():
-        size = (2.7 * len(costs) + 2.2, 2.6 * len(errors) + 0.3)
+        height = max(2.6 * len(errors) + 0.3, 0.17 * len(table) + 0.6)  # of panels, of the legend
+        size = (2.7 * len(costs) + 2.2, height)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(errors), len(costs), squeeze=False, sharex="col", sharey="row")
         for row, error in zip(grid, errors, strict=True):
             for axes, cost in zip(row, costs, strict=True):
                 _draw(axes, table, cost, error)
             row[0].set_ylabel(error)
+            plain_numbers(row[0].yaxis)
         for axes, cost in zip(grid[-1], costs, strict=True):
             axes.set_xlabel(COSTS[cost])
+            plain_numbers(axes.xaxis)
         handles = {h.get_label(): h for a in grid.flat for h in a.get_legend_handles_labels()[0]}
         title = "area: memory of a prediction" if table[_MEMORY].notna().any() else None
-        figure.legend(handles=list(handles.values()), title=title, loc="outside right center")
+        legend = figure.legend(
+            handles=list(handles.values()), title=title, loc="outside right center"
+        )
+        for handle in legend.legend_handles:
+            handle.set_sizes([30.0])  # type: ignore[union-attr]
     return figure
 
 
@@ -88,8 +95,7 @@ def _draw(axes: Axes, table: pd.DataFrame, cost: str, error: str) -> None:
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
-    plain_numbers(axes.xaxis)
-    plain_numbers(axes.yaxis)
+    axes.margins(0.1)
 
 
 def _areas(memory: "pd.Series[Any]") -> list[float]:

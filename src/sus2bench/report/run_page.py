@@ -15,8 +15,10 @@ from sus2bench.report.runs import Run
 LOG_LINES = 80
 """From the end of a log."""
 _LOG_BYTES = 20_000
-_NOT_ERRORS = ("data", "model", "run", "stored", "trainable", "effective", "µs/atom", "memory (MB)")
-_NOT_ERRORS += ("training memory (MB)", "train (s)", "steps", "dtype", "status")
+_NOT_ERRORS = (
+    *("data", "model", "run", "stored", "trainable", "effective", "µs/atom", "memory (MB)"),
+    *("training memory (MB)", "train (s)", "steps", "dtype", "status"),
+)
 _COUNTS = ("stored", "trainable", "effective")
 _SPEEDS = {
     "energy_and_forces_us_per_atom": "energy and forces (µs/atom)",
