@@ -28,7 +28,8 @@ def record(
     name, forces=None, *, data="alloys", time=None, trainable=1000, model="m.SUS2", **changes
 ):
     """A record; `forces` (meV/Å) on the test set, `time` in µs/atom."""
-    new = new_record("train", name, {"name": name, "seed": 0})
+    config = {"name": name, "seed": 0, "model": {"_target_": model, "channels": trainable}}
+    new = new_record("train", name, config)
     new["data"] |= {"name": data, "species": ["Al", "Cu"]}
     new["model"] |= {"target": model, "dtype": "float64"}
     new["command"] = f"sus2bench train name={name}"
@@ -72,6 +73,8 @@ def predictions(file, frames=50):
         forces_reference=forces,
         stress=np.zeros((frames, 3, 3)),
         stress_reference=np.full((frames, 3, 3), np.nan),
+        atomic_numbers=np.tile([13, 13, 29, 29], frames),
+        frame_index=np.arange(frames),
         frame_offsets=np.arange(frames + 1) * 4,
     )
 

@@ -1,5 +1,8 @@
 """What pages are made of, without a browser."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +16,7 @@ from sus2bench.report.curves import LINES, MOST, curves_of, kept_points
 from sus2bench.report.elements import LAST_ELEMENT, PERCENT, by_element, element_data, place
 from sus2bench.report.parity import BINS, parity_of
 from sus2bench.report.runs import Run, runs_of, unique_slugs
+from sus2bench.report.summary import models_on
 from sus2bench.report.values import short
 
 
@@ -68,6 +72,27 @@ def test_leaderboard_has_the_rows_of_the_table_and_the_floor_below(runs, table):
 def test_runs_stand_best_first(runs, table):
     ordered = [run.label for run in leaderboard.best_first(runs, table)]
     assert ordered == ["exact", "fast (alloys)", "fast (again)", "slow", "broken", NASTY]
+
+
+def test_models_have_intervals_and_stars_as_the_statistics_say(runs, monkeypatch):
+    rows = [
+        ("alloys", "a", 9.0, 8.0, 10.5, 3, 1.0, 1.0, 2.0, True),
+        ("alloys", "b", 9.5, 9.0, 10.0, 1, 2.0, 1.0, 2.0, False),
+        ("oxides", "c", 5.0, np.nan, np.nan, 1, 1.0, np.nan, np.nan, False),
+    ]
+    columns = ["data", "model", "mean", "low", "high", "seeds", "rank", "rank_low", "rank_high"]
+    known = pd.DataFrame(rows, columns=[*columns, "best"]).assign(metric="forces_rmse_meV_A")
+    statistics = SimpleNamespace(summary=lambda found, split: known)
+    monkeypatch.setitem(sys.modules, "sus2bench.statistics", statistics)
+    models = models_on(runs, "test")
+    assert set(models) == {"alloys"}  # nothing is known of oxides but a mean
+    assert models["alloys"]["columns"] == ["model", "seeds", "F RMSE (meV/Å)", "rank by forces"]
+    assert models["alloys"]["rows"] == [
+        ["a", "3", "9.000 (8.000 to 10.50) *", "1 (1 to 2)"],
+        ["b", "1", "9.500 (9.000 to 10.00)", "2 (1 to 2)"],
+    ]
+    monkeypatch.setitem(sys.modules, "sus2bench.statistics", None)
+    assert models_on(runs, "test") == {}
 
 
 def test_front_holds_what_nothing_beats_in_both():
