@@ -2,11 +2,13 @@
 
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from sus2bench.benchmark.records import find_records
+from sus2bench.report import site as site_module
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,7 +27,7 @@ def results(tmp_path_factory):
     write(folder / "alloys" / "slow", slow)
     write(folder / "alloys" / "broken", record("broken", traceback="ValueError: no such file"))
     write(folder / "alloys" / "again" / "fast", record("fast", 41.0, time=6.0, trainable=301))
-    write(folder / "oxides" / "nasty", record(NASTY, 20.0, data="oxides"), beside=True)
+    write(folder / "oxides" / "nasty", record(NASTY, 20.0, data="oxides"))
     return folder
 
 
@@ -36,18 +38,19 @@ def found(results):
 
 @pytest.fixture(scope="session")
 def site(found, tmp_path_factory):
-    """The site of these runs."""
-    pytest.importorskip("plotly", reason="plotly (extra 'report') brings the scripts of the plots")
-    from sus2bench.report.site import write_site
-
+    """The site of these runs; without plotly it lacks a script, which only a browser misses."""
     out = tmp_path_factory.mktemp("out") / "site"
-    write_site(found, out)
+    with pytest.MonkeyPatch.context() as patch:
+        if find_spec("plotly") is None:
+            patch.setattr(site_module, "_plotly", lambda: "")
+        site_module.write_site(found, out)
     return out
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
     """A headless Chromium that keeps what pages say on the console."""
+    pytest.importorskip("plotly", reason="plotly (extra 'report') brings the scripts of the plots")
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")

@@ -86,7 +86,9 @@ def test_models_have_intervals_and_stars_as_the_statistics_say(runs, monkeypatch
     monkeypatch.setitem(sys.modules, "sus2bench.statistics", statistics)
     models = models_on(runs, "test")
     assert set(models) == {"alloys"}  # nothing is known of oxides but a mean
-    assert models["alloys"]["columns"] == ["model", "seeds", "F RMSE (meV/Å)", "rank by forces"]
+    assert models["alloys"]["columns"] == [
+        *("model", "seeds", "F RMSE, 95 % interval (meV/Å)", "rank by forces")
+    ]
     assert models["alloys"]["rows"] == [
         ["a", "3", "9.000 (8.000 to 10.50) *", "1 (1 to 2)"],
         ["b", "1", "9.500 (9.000 to 10.00)", "2 (1 to 2)"],

@@ -9,6 +9,7 @@ from made_records import NASTY, data_of, record, write
 
 from sus2bench.benchmark.records import find_records
 from sus2bench.cli import main
+from sus2bench.report import leaderboard
 from sus2bench.report import site as site_module
 from sus2bench.report.folder import MARK, whole_folder
 from sus2bench.report.site import write_site
@@ -68,8 +69,8 @@ def test_text_of_records_never_becomes_code(site):
     for page in pages(site):
         assert "<script>alert" not in page.read_text("utf-8")
     assert "&lt;script&gt;alert" in (site / "index.html").read_text("utf-8")
-    labels = {run["label"] for run in data_of(site, "curves")["runs"]}
-    assert NASTY in labels
+    groups = data_of(site, "costs")["groups"]
+    assert NASTY in {point["label"] for group in groups for point in group["points"]}
 
 
 def test_page_of_a_run_says_how_to_reproduce_it(site):
@@ -104,6 +105,21 @@ def test_tables_and_figures_are_there_in_every_format(site):
     }
     for file in (site / "figures").glob("*.svg"):
         ET.parse(file)
+
+
+def test_tables_of_models_come_in_every_format_where_there_are_statistics(
+    tmp_path, found, monkeypatch, pages_only
+):
+    rows = [["sus2", "3", "9.0 (8.0 to 10.5) *", "1 (1 to 2)"]]
+    columns = ["model", "seeds", "F RMSE, 95 % interval (meV/Å)", "rank by forces"]
+    known = {"alloys": {"columns": columns, "rows": rows}}
+    monkeypatch.setattr(leaderboard, "models_on", lambda runs, split: known)
+    write_site(found, tmp_path / "site")
+    text = (tmp_path / "site" / "tables" / "models-alloys-test.tex").read_text("utf-8")
+    assert r"sus2 & 3 & 9.0 (8.0 to 10.5) * & 1 (1 to 2) \\" in text
+    index = (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert "Models on alloys, test: seeds together" in index
+    assert "Models on oxides" not in index
 
 
 def test_same_records_give_the_same_site(tmp_path, results, pages_only):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -17,12 +18,17 @@ from sus2bench.figures.parity import parity
 from sus2bench.figures.style import save
 from sus2bench.report.curves import LINES
 from sus2bench.report.elements import by_element
-from sus2bench.report.leaderboard import NO_ERRORS
+from sus2bench.report.leaderboard import NO_ERRORS, Section
 from sus2bench.report.runs import Run, unique_slugs
 
 MOST_RUNS = 24
 """Of a data set in one figure, those with the least force errors; no reader tells more apart."""
-KINDS = {"runs": "Runs on", "fronts": "Pareto fronts on", "elements": "Force RMSE by element on"}
+KINDS = {
+    "runs": "Runs on",
+    "models": "Models (seeds together) on",
+    "fronts": "Pareto fronts on",
+    "elements": "Force RMSE by element on",
+}
 """Tables that there are, and how their titles begin."""
 _VALIDATION = "valid/forces_rmse_meV_A"
 _WRITERS: dict[str, Callable[[pd.DataFrame], str]] = {
@@ -51,16 +57,22 @@ class FigureFiles:
     name: str
 
 
-def write_tables(runs: Sequence[Run], table: pd.DataFrame, folder: Path) -> list[TableFiles]:
-    """Leaderboards, Pareto fronts and errors by element, each in every format and all in one.
+def write_tables(
+    runs: Sequence[Run], table: pd.DataFrame, sections: Sequence[Section], folder: Path
+) -> list[TableFiles]:
+    """Leaderboards, models with their seeds, Pareto fronts and errors by element.
+
+    Each is written in every format, and all together to `report.md` and `report.tex`.
 
     Args:
         runs: the runs.
         table: of `leaderboard.table_of`.
+        sections: of the leaderboard, which have the models.
         folder: where to, made where missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    groups = _tables(runs, table)
+    models = {(one.data, one.split): _frame(one.models) for one in sections if one.models}
+    groups = _tables(runs, table, models)
     written, parts = [], []
     for slug, (title, kinds) in zip(unique_slugs(list(groups)), groups.items(), strict=True):
         files = {}
@@ -76,7 +88,13 @@ def write_tables(runs: Sequence[Run], table: pd.DataFrame, folder: Path) -> list
     return written
 
 
-def _tables(runs: Sequence[Run], table: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
+def _frame(text: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(text["rows"], columns=text["columns"])
+
+
+def _tables(
+    runs: Sequence[Run], table: pd.DataFrame, models: dict[tuple[str, str], pd.DataFrame]
+) -> dict[str, dict[str, pd.DataFrame]]:
     """Tables that have rows, by data set and split, and by `KINDS`."""
     found = {}
     for (data, split), rows in table.groupby(["data", "split"], sort=False):
@@ -84,6 +102,7 @@ def _tables(runs: Sequence[Run], table: pd.DataFrame) -> dict[str, dict[str, pd.
         kinds = {"runs": shown}
         if split:
             here = [run for run in runs if run.data == data]
+            kinds["models"] = models.get((str(data), str(split)), pd.DataFrame())
             kinds |= {"fronts": _fronts(rows), "elements": _elements(here, str(split))}
         name = f"{data or 'made-up crystals'}, {split or NO_ERRORS}"
         found[name] = {kind: part for kind, part in kinds.items() if len(part)}

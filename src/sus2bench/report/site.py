@@ -49,13 +49,14 @@ def write_site(found: Iterable[tuple[Path, Record]], out: Path, title: str = TIT
     described = {"sus2bench": __version__, "title": title, "runs": len(runs)}
     with whole_folder(out, described) as folder:
         _write_static(folder / "static", plotly)
-        pages = {"index": _index(runs, table), "costs": _costs(runs, table, folder)}
+        sections = leaderboard.sections(runs, table)
+        pages = {"index": _index(runs, sections), "costs": _costs(runs, table, folder)}
         pages["elements"] = _elements(runs, folder)
         pages["curves"] = _curves(runs, folder)
         pages["parity"] = _parity(runs, folder)
         pages["downloads"] = {
             "kinds": list(KINDS),
-            "tables": write_tables(runs, table, folder / "tables"),
+            "tables": write_tables(runs, table, sections, folder / "tables"),
             "figures": write_figures(runs, table, folder / "figures"),
         }
         for page, context in pages.items():
@@ -90,8 +91,7 @@ def _put(folder: Path, name: str, value: Any) -> None:
     file.write_text(f"report.put({json.dumps(name)},{text});\n", "utf-8")
 
 
-def _index(runs: Sequence[Run], table: pd.DataFrame) -> dict[str, Any]:
-    sections = leaderboard.sections(runs, table)
+def _index(runs: Sequence[Run], sections: Sequence[leaderboard.Section]) -> dict[str, Any]:
     splits = list(dict.fromkeys(section.split for section in sections))
     data = list(dict.fromkeys(section.data for section in sections))
     kinds, states = (sorted({run.record[key] for run in runs}) for key in ("kind", "status"))

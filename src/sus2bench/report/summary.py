@@ -11,8 +11,8 @@ from sus2bench.benchmark.tables import MISSING, significant
 from sus2bench.report.runs import Run
 
 _SHOWN = {
-    "energy_per_atom_rmse_meV": "E RMSE (meV/atom)",
-    "forces_rmse_meV_A": "F RMSE (meV/Å)",
+    "energy_per_atom_rmse_meV": "E RMSE, 95 % interval (meV/atom)",
+    "forces_rmse_meV_A": "F RMSE, 95 % interval (meV/Å)",
 }
 _RANKED = "forces_rmse_meV_A"
 _number = partial(significant, digits=4)
