@@ -23,7 +23,7 @@ install: $(STAMP) ## make .venv and install the package with its tools, versions
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs,tensorboard,wandb,optimizers]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs,tensorboard,wandb,optimizers,store,sweeps,report]'
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[truth]' \
 		|| echo 'calorine needs a C++ compiler: without it the tests of NEP against GPUMD are skipped'
 	touch $@

@@ -48,6 +48,16 @@ _DIGITS = {
     "µs/atom": 4,
     "train (s)": 3,
 }
+_LATEX = {
+    "_": r"\_",
+    "#": r"\#",
+    "%": r"\%",
+    "&": r"\&",
+    "Å": r"\AA{}",
+    "–": "--",
+    "µ": r"$\mu$",
+    "±": r"$\pm$",
+}
 _COMPOSITION = f"{Composition.__module__}.{Composition.__qualname__}"
 
 
@@ -180,10 +190,8 @@ def csv(table: pd.DataFrame) -> str:
 def latex(table: pd.DataFrame) -> str:
     """A LaTeX tabular (booktabs)."""
     text = formatted(table)
-    replacements = {"_": r"\_", "Å": r"\AA{}", "–": "--", "%": r"\%", "&": r"\&"}
-    replacements |= {"µ": r"$\mu$", "±": r"$\pm$"}
-    escaped = text.map(lambda cell: _replaced(cell, replacements))
-    escaped.columns = [_replaced(column, replacements) for column in escaped.columns]
+    escaped = text.map(escape_latex)
+    escaped.columns = [escape_latex(column) for column in escaped.columns]
     alignment = ["l" if column in _TEXT else "r" for column in text.columns]
     lines = [
         rf"\begin{{tabular}}{{{''.join(alignment)}}}",
@@ -197,7 +205,8 @@ def latex(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _replaced(text: str, replacements: dict[str, str]) -> str:
-    for old, new in replacements.items():
+def escape_latex(text: str) -> str:
+    """Plain text as LaTeX reads it; formulas (`$...$`) stay."""
+    for old, new in _LATEX.items():
         text = text.replace(old, new)
     return text

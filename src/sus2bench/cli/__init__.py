@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "sweep": _sweep,
         "compare": _compare,
         "compare-speed": _compare_speed,
+        "report": _report,
         "data": _data,
         "prune": _prune,
         "extend": _extend,
@@ -183,6 +184,12 @@ def _compare_speed(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     compare_speed(options.records, options.format, options.confidence, options.least)
     return 0
+
+
+def _report(arguments: list[str]) -> int:
+    from sus2bench.cli.report import report
+
+    return report(arguments, _Parser(prog="sus2bench report", add_help=False, allow_abbrev=False))
 
 
 def _data(arguments: list[str]) -> int:

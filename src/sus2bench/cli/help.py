@@ -12,6 +12,7 @@ from sus2bench.cli.configuration import (
     primary_config,
 )
 from sus2bench.cli.records import HELP as _OF_RECORDS
+from sus2bench.cli.report import HELP as _REPORT
 
 _WIDTH = 96
 
@@ -29,6 +30,7 @@ commands:
   compare-speed  say whether the times of two records differ beyond noise
   records        query, merge and verify many records
   rerun          repeat the run of a record, and say what came out differently
+  report         write a site of records: leaderboard, plots, a page per run
   data           list the data sets, describe one
   prune          a potential of some of the elements of another, with the same predictions
   extend         a potential with more elements, to be trained further
@@ -211,6 +213,7 @@ _WITHOUT_CONFIG = {
     "sweep": _SWEEP,
     "compare": _COMPARE,
     "compare-speed": _COMPARE_SPEED,
+    "report": _REPORT,
     "data": _DATA,
     "prune": _PRUNE,
     "extend": _EXTEND,

@@ -30,7 +30,8 @@ def learning_curve(files: Mapping[str, Path], metric: str, label: str) -> Figure
     if not curves:
         raise ValueError(f"no metrics file has the column {metric!r}; there are {sorted(seen)}")
     with style():
-        figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+        height = max(3.0, 0.17 * len(curves) + 0.2)  # of the axes, of the legend
+        figure = Figure(figsize=(5.2, height), layout="constrained")
         axes = figure.subplots()
         for number, (name, table) in enumerate(curves.items()):
             colour = COLOURS[number % len(COLOURS)]

@@ -33,8 +33,8 @@ def parity(panels: Mapping[str, Path]) -> Figure:
     relative = all("composition_energy" in values for values in tables.values())
     energy = "energy above composition fit" if relative else "energy"
     rows = (
-        (energy, "eV/atom", [_energies(values, relative) for values in tables.values()]),
-        ("force", "eV/Å", [_forces(values) for values in tables.values()]),
+        (energy, "eV/atom", [energies_per_atom(values, relative) for values in tables.values()]),
+        ("force", "eV/Å", [force_components(values) for values in tables.values()]),
     )
     with style():
         columns, blocks = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
@@ -42,7 +42,7 @@ def parity(panels: Mapping[str, Path]) -> Figure:
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(2 * blocks, columns, squeeze=False)
         for row, (quantity, unit, values) in enumerate(rows):
-            limits = _limits(values)
+            limits = common_limits(values)
             for index, (title, pair) in enumerate(zip(tables, values, strict=True)):
                 block, column = divmod(index, COLUMNS)
                 axes = grid[2 * block + row, column]
@@ -57,7 +57,7 @@ def parity(panels: Mapping[str, Path]) -> Figure:
     return figure
 
 
-def _limits(values: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
+def common_limits(values: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
     """Range of all references and predictions of a row, with a margin."""
     numbers = np.concatenate([part for pair in values for part in pair])
     numbers = numbers[np.isfinite(numbers)]
@@ -67,14 +67,15 @@ def _limits(values: Sequence[tuple[Array, Array]]) -> tuple[float, float]:
     return float(numbers.min()) - margin, float(numbers.max()) + margin
 
 
-def _energies(values: Mapping[str, Any], relative: bool) -> tuple[Array, Array]:
-    """Energies per atom, on request relative to those of the composition fit."""
+def energies_per_atom(values: Mapping[str, Any], relative: bool) -> tuple[Array, Array]:
+    """Reference and predicted energies (eV/atom), on request above those of the composition fit."""
     atoms = np.diff(values["frame_offsets"])
     zero = values["composition_energy"] if relative else np.zeros(len(atoms))
     return (values["energy_reference"] - zero) / atoms, (values["energy"] - zero) / atoms
 
 
-def _forces(values: Mapping[str, Any]) -> tuple[Array, Array]:
+def force_components(values: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Reference and predicted force components, eV/Å."""
     return values["forces_reference"].ravel(), values["forces"].ravel()
 
 

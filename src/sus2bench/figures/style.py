@@ -1,7 +1,7 @@
 """The look all figures share, and saving them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,10 +55,10 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write a figure as pdf, svg and png; returns the files."""
+def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Write a figure as pdf, svg and png, or some of them; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{name}.{suffix}" for suffix in FORMATS]
+    files = [folder / f"{name}.{suffix}" for suffix in formats]
     with style():
         for file in files:
             # Without dates, so that the same records give the same file.

@@ -1,0 +1,1 @@
+"""A static site of records: leaderboard, plots, a page per run; it opens from disk."""
