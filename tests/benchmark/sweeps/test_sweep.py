@@ -10,6 +10,7 @@ import time
 import pytest
 
 from sus2bench import cli
+from sus2bench.cli.configuration import check_overrides
 
 STEPS = ["budget.max_steps=4"]
 
@@ -104,6 +105,12 @@ def test_an_option_that_an_experiment_wants_and_nobody_has_is_named(folder, caps
 def test_a_launcher_or_sweeper_that_is_not_there_is_named(override, expected, capsys):
     assert sweep(override) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_settings_of_a_cluster_may_lie_in_a_folder_of_ones_own(folder):
+    (folder / "mine/hydra/launcher").mkdir(parents=True)
+    (folder / "mine/hydra/launcher/cluster.yaml").write_text("defaults: [processes]\nn_jobs: 3\n")
+    check_overrides("train", ["hydra/launcher=cluster"], folder / "mine", sweep=True)
 
 
 def test_a_search_for_small_errors_and_times_goes_on_with_its_study(folder, common, capsys):
