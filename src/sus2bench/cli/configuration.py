@@ -95,7 +95,7 @@ def check_overrides(
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         with initialize_config_dir(str(folder), version_base=VERSION_BASE):
             problems = [] if sweep else [_single_value(i) for i in parsed if i.is_sweep_override()]
-            problems += [text for item in parsed for text in _plugin_problems(item)]
+            problems += [text for item in parsed for text in _plugin_problems(item, options)]
             problems += [text for item in parsed for text in _option_problems(item, options)]
             if sweep and not problems:
                 problems = _sweep_problems(name, search, parsed, options)
@@ -114,19 +114,20 @@ def check_overrides(
         raise ConfigurationError("\n".join(problems))
 
 
-def _plugin_problems(item: Override) -> Iterator[str]:
-    """Launchers and sweepers that are not installed."""
+def _plugin_problems(item: Override, options: dict[str, list[str]]) -> Iterator[str]:
+    """Launchers and sweepers that are neither installed nor in a config folder."""
     group = item.key_or_group
     if group not in ("hydra/launcher", "hydra/sweeper"):
         return
-    known = GlobalHydra.instance().config_loader().get_group_options(group)
+    installed = GlobalHydra.instance().config_loader().get_group_options(group)
+    known = sorted({*installed, *options.get(group, [])})
     for value in _values(item):
         if value in known:
             continue
         if group == "hydra/launcher" and value in PLUGINS:
             yield f"{group}={value} is not installed: pip install '{PLUGINS[value]}'"
         else:
-            yield f"there is no {group}={value}; there are {', '.join(sorted(set(known)))}"
+            yield f"there is no {group}={value}; there are {', '.join(known)}"
 
 
 def _sweep_problems(

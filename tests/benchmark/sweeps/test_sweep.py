@@ -10,6 +10,7 @@ import time
 import pytest
 
 from sus2bench import cli
+from sus2bench.cli.configuration import check_overrides
 
 STEPS = ["budget.max_steps=4"]
 
@@ -46,21 +47,21 @@ def test_a_failed_job_leaves_its_traceback_and_the_others_run_and_are_kept(folde
 
 
 def test_the_plan_says_what_would_be_done_and_does_nothing(folder, common, capsys):
-    arguments = [*common, *STEPS, "seed=0,1", "data.train_fraction=0.5,1"]
+    arguments = [*common, *STEPS, "data.train_fraction=0.5,1"]
     assert sweep(*arguments, "--dry-run") == 0
     said = capsys.readouterr().out
-    assert "4 jobs: 4 to run" in said
-    assert "4 jobs of which nobody knows" in said
-    assert "data.train_fraction=0.5,seed=1" in said
+    assert "2 jobs: 2 to run" in said
+    assert "2 jobs of which nobody knows" in said
+    assert "data.train_fraction=0.5" in said
     assert not (folder / "runs").exists()
 
-    assert sweep(*arguments, "seed=0") == 0
+    assert sweep(*arguments, "data.train_fraction=1") == 0
     capsys.readouterr()
     assert sweep(*arguments, "--dry-run") == 0
     said = capsys.readouterr().out
-    assert "4 jobs: 2 to run, 2 kept" in said
-    assert "2 earlier runs" in said
-    assert "2 same model and data" in said
+    assert "2 jobs: 1 to run, 1 kept" in said
+    assert "1 earlier runs" in said
+    assert "1 same model and data" in said
 
 
 def test_what_an_experiment_sweeps_over_names_the_folders_also_of_a_part(folder, common, capsys):
@@ -76,13 +77,14 @@ def test_what_an_experiment_sweeps_over_names_the_folders_also_of_a_part(folder,
 
 
 def test_a_run_of_another_configuration_is_neither_kept_nor_lost(folder, common, capsys):
-    assert sweep(*common, "seed=0,1", "budget.max_steps=2") == 0
+    arguments = [*common, "seed=choice(0)"]
+    assert sweep(*arguments, "budget.max_steps=2") == 0
     before = records(folder / "runs")
-    assert sweep(*common, "seed=0,1", "budget.max_steps=3") == 1
+    assert sweep(*arguments, "budget.max_steps=3") == 1
     assert "holds a run with other budget.max_steps" in capsys.readouterr().out
     assert records(folder / "runs") == before
-    assert sweep(*common, "seed=0,1", "budget.max_steps=3", "overwrite=true") == 0
-    assert {r["timings"]["steps"] for r in records(folder / "runs").values()} == {3}
+    assert sweep(*arguments, "budget.max_steps=3", "overwrite=true") == 0
+    assert records(folder / "runs")["seed=0"]["timings"]["steps"] == 3
 
 
 def test_an_option_that_an_experiment_wants_and_nobody_has_is_named(folder, capsys):
@@ -104,6 +106,12 @@ def test_an_option_that_an_experiment_wants_and_nobody_has_is_named(folder, caps
 def test_a_launcher_or_sweeper_that_is_not_there_is_named(override, expected, capsys):
     assert sweep(override) == 2
     assert expected in capsys.readouterr().err
+
+
+def test_settings_of_a_cluster_may_lie_in_a_folder_of_ones_own(folder):
+    (folder / "mine/hydra/launcher").mkdir(parents=True)
+    (folder / "mine/hydra/launcher/cluster.yaml").write_text("defaults: [processes]\nn_jobs: 3\n")
+    check_overrides("train", ["hydra/launcher=cluster"], folder / "mine", sweep=True)
 
 
 def test_a_search_for_small_errors_and_times_goes_on_with_its_study(folder, common, capsys):
