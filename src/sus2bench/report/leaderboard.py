@@ -117,12 +117,9 @@ def _section(data: str, split: str, rows: pd.DataFrame, by_slug: dict[str, Run])
     ]
     text = tables.formatted(rows[titles])
     made = []
-    for (_, row), shown in zip(rows.iterrows(), text.itertuples(index=False), strict=True):
-        cells = tuple(
-            Cell(str(string), _number(row[title]))
-            for title, string in zip(titles, shown, strict=True)
-        )
-        made.append(Row(by_slug.get(row["run"]), cells))
+    for number, (_, row) in enumerate(rows.iterrows()):
+        cells = (Cell(str(text[title].iloc[number]), _number(row[title])) for title in titles)
+        made.append(Row(by_slug.get(row["run"]), tuple(cells)))
     columns = tuple(
         Column(title, pd.api.types.is_numeric_dtype(rows[title]), title in _ESSENTIAL)
         for title in titles
