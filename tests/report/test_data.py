@@ -69,6 +69,15 @@ def test_leaderboard_has_the_rows_of_the_table_and_the_floor_below(runs, table):
     ]
 
 
+def test_run_without_any_number_has_a_row_all_the_same():
+    # Times of a speed run are of its potentials and not its own.
+    scan = record("scan", model=None, time=5.0) | {"kind": "speed"}
+    scan["model"]["dtype"] = None
+    runs = [run_of(scan)]
+    (section,) = leaderboard.sections(runs, leaderboard.table_of(runs))
+    assert [(row.run.label, row.cells) for row in section.rows] == [("scan", ())]
+
+
 def test_runs_stand_best_first(runs, table):
     ordered = [run.label for run in leaderboard.best_first(runs, table)]
     assert ordered == ["exact", "fast (alloys)", "fast (again)", "slow", "broken", NASTY]

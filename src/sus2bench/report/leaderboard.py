@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from sus2bench.benchmark import tables
+from sus2bench.benchmark.records import Record
 from sus2bench.report.runs import Run
 from sus2bench.report.summary import models_on
 
@@ -79,12 +80,22 @@ def table_of(runs: Sequence[Run]) -> pd.DataFrame:
     Columns as in `tables.results_table`, `model` the label of the run.
     """
     by_slug = {run.slug: run for run in runs}
-    # The table knows records by their names alone, and these may repeat.
-    table = tables.results_table(run.record | {"name": run.slug} for run in runs)
+    table = tables.results_table(map(_under_its_slug, runs))
     known = table["model"].isin(by_slug.keys())
     table["run"] = table["model"].where(known, "")
     labels = [by_slug[slug].label if slug in by_slug else slug for slug in table["model"]]
     return table.assign(model=labels)
+
+
+def _under_its_slug(run: Run) -> Record:
+    """The record as the table is to see it, which knows records by names, and these may repeat.
+
+    A `speed` run has times of several potentials; none of them is the run's own.
+    """
+    changes: Record = {"name": run.slug}
+    if run.record["kind"] == "speed":
+        changes["speed"] = {}
+    return run.record | changes
 
 
 def best_first(runs: Sequence[Run], table: pd.DataFrame) -> list[Run]:
@@ -117,12 +128,9 @@ def _section(data: str, split: str, rows: pd.DataFrame, by_slug: dict[str, Run])
     ]
     text = tables.formatted(rows[titles])
     made = []
-    for (_, row), shown in zip(rows.iterrows(), text.itertuples(index=False), strict=True):
-        cells = tuple(
-            Cell(str(string), _number(row[title]))
-            for title, string in zip(titles, shown, strict=True)
-        )
-        made.append(Row(by_slug.get(row["run"]), cells))
+    for number, (_, row) in enumerate(rows.iterrows()):
+        cells = (Cell(str(text[title].iloc[number]), _number(row[title])) for title in titles)
+        made.append(Row(by_slug.get(row["run"]), tuple(cells)))
     columns = tuple(
         Column(title, pd.api.types.is_numeric_dtype(rows[title]), title in _ESSENTIAL)
         for title in titles

@@ -1,5 +1,6 @@
 """What the page of one run says: all of its record that a reader may ask for."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def page_of(run: Run, rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "run": run,
         "record": record,
-        "source": scrub(str(run.path)),
+        "source": shlex.quote(scrub(str(run.path))),
         "errors": _errors(rows),
         "elements": {split: _elements(run, split) for split in record["metrics"]},
         "parameters": _parameters(record["parameters"] or {}),
