@@ -49,9 +49,9 @@ lint: install ## ruff, mypy --strict, import order
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install ## the API pages, to site/index.html
-	PYTHONWARNINGS=ignore $(BIN)/pdoc --docformat google --math --output-directory site $(MODULES)
+docs: install ## the API pages, to api/index.html
+	PYTHONWARNINGS=ignore $(BIN)/pdoc --docformat google --math --output-directory api $(MODULES)
 
 clean: ## remove caches, builds and the demo's output; runs, results and .venv stay
-	rm -rf build dist site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf build dist api demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,5 @@
 """Models with their seeds together: intervals and ranks, as the statistics of the records say."""
 
-import importlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -9,6 +8,7 @@ import pandas as pd
 
 from sus2bench.benchmark.tables import MISSING, significant
 from sus2bench.report.runs import Run
+from sus2bench.statistics import summary
 
 _SHOWN = {
     "energy_per_atom_rmse_meV": "E RMSE, 95 % interval (meV/atom)",
@@ -22,17 +22,13 @@ def models_on(runs: Sequence[Run], split: str) -> dict[str, dict[str, Any]]:
     """Tables of models by data set, `columns` and `rows` of text, the least force error first.
 
     A star is behind errors that nothing sets apart from the best one. Data sets without any
-    interval are left out, and all of them where this installation has no statistics.
+    interval are left out.
 
     Args:
         runs: the runs.
         split: for example ``test``.
     """
-    try:
-        statistics = importlib.import_module("sus2bench.statistics")
-    except ModuleNotFoundError:
-        return {}
-    found: pd.DataFrame = statistics.summary([(run.path, run.record) for run in runs], split)
+    found = summary([(run.path, run.record) for run in runs], split)
     known = found.groupby("data", sort=False).filter(lambda rows: rows["low"].notna().any())
     return {str(data): _table(rows) for data, rows in known.groupby("data", sort=False)}
 
