@@ -5,9 +5,8 @@
     python scripts/training_report.py results/training/diamond40 --out results/training/diamond40
 
 Times are processor time of one thread: diamond40 three seeds of 6 min and one of 30, mlearn six
-elements of 4 to 12 min, unipero 47 min
-for one seed and 40 for another, alloy53 twice 5 min. A run that is complete is kept;
-one that was cut goes on.
+elements of 6 to 12 min, unipero 47 min for one seed and 40 for another, alloy53 twice 5 min. A run
+that is complete is kept; one that was cut goes on.
 """
 
 import argparse
