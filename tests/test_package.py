@@ -111,7 +111,10 @@ def test_version_is_the_same_everywhere():
 @pytest.mark.parametrize(
     ("file", "extras"),
     [
-        ("constraints.txt", {"wandb", "tensorboard", "docs", "test", "dev", "truth"}),
+        (
+            "constraints.txt",
+            {"wandb", "tensorboard", "docs", "test", "dev", "truth", "store", "sweeps", "report"},
+        ),
         ("constraints-external-mace.txt", {"mace", "test"}),
         ("constraints-external-equivariant.txt", {"equivariant", "matgl", "test"}),
     ],
