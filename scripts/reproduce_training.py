@@ -36,9 +36,9 @@ SIXTEEN = (
     "model.scaling_map=LK",
 )
 MLEARN = {
-    "Mo": (*TWENTY, "model.cutoff=5.2", "loss.energy=70", "budget.max_time=10 min"),
+    "Mo": (*TWENTY, "model.cutoff=5.2", "budget.max_time=10 min"),
     "Li": (*SIXTEEN, "model.cutoff=5.1", "loss.energy=140", "budget.max_time=6 min"),
-    "Ni": (*TWENTY, "model.cutoff=4.0", "loss.energy=50", "budget.max_time=12 min"),
+    "Ni": (*TWENTY, "model.cutoff=4.0", "budget.max_time=9 min"),
     "Cu": (*TWENTY_LK, "model.cutoff=3.9", "loss.energy=30", "budget.max_time=10 min"),
     "Si": (*TWENTY_FOUR, "model.cutoff=4.7"),
     "Ge": (*TWENTY_FOUR, "model.cutoff=5.1"),
