@@ -37,7 +37,7 @@ SIXTEEN = (
 )
 MLEARN = {
     "Mo": (*TWENTY, "model.cutoff=5.2", "budget.max_time=10 min"),
-    "Li": (*SIXTEEN, "model.cutoff=5.1", "loss.energy=140", "budget.max_time=6 min"),
+    "Li": (*SIXTEEN, "model.cutoff=5.1", "budget.max_time=6 min"),
     "Ni": (*TWENTY, "model.cutoff=4.0", "budget.max_time=9 min"),
     "Cu": (*TWENTY_LK, "model.cutoff=3.9", "loss.energy=30", "budget.max_time=10 min"),
     "Si": (*TWENTY_FOUR, "model.cutoff=4.7"),
