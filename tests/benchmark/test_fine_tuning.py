@@ -2,11 +2,9 @@
 
 import signal
 
-import numpy as np
 import pytest
 import torch
 from ase.build import bulk
-from ase.calculators.emt import EMT
 from ase.io import write
 from hydra import compose, initialize_config_dir
 
@@ -33,19 +31,10 @@ NEW = ("model=sus2_l2k1", "model.cutoff=4.0", "model.radial_basis_size=4", "mode
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, small_alloys):
     """A working folder with Al-Cu cells labelled by EMT, and a trained potential of Cu and Ni."""
     monkeypatch.chdir(tmp_path)
-    generator = np.random.default_rng(5)
-    frames = []
-    for index in range(16):
-        atoms = bulk("Cu", cubic=True, a=3.7 + 0.1 * generator.random())
-        atoms.symbols[: 1 + index % 3] = "Al"
-        atoms.rattle(0.1, seed=index)
-        atoms.calc = EMT()
-        atoms.get_stress()
-        frames.append(atoms)
-    write("alloys.extxyz", frames)
+    write("alloys.extxyz", small_alloys(16))
     trained = perturb(Potential(SUS2(["Cu", "Ni"], 4.0, channels=1).double()), scale=0.01)
     trained.atomic_energies.set_values({"Cu": -3.0, "Ni": -4.0})
     save_potential(trained, "trained.pt")

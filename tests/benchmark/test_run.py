@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch._inductor
 from ase import Atoms
-from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
@@ -52,20 +51,10 @@ STEPS = (
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, small_alloys):
     """A working folder with 24 small Al-Cu cells labelled by EMT."""
     monkeypatch.chdir(tmp_path)
-    generator = np.random.default_rng(5)
-    frames = []
-    for index in range(24):
-        atoms = bulk("Cu", cubic=True, a=3.7 + 0.1 * generator.random())
-        atoms.symbols[: 1 + index % 3] = "Al"
-        atoms.rattle(0.1, seed=index)
-        atoms.calc = EMT()
-        atoms.get_forces()
-        atoms.get_stress()
-        frames.append(atoms)
-    write(tmp_path / "alloys.extxyz", frames)
+    write(tmp_path / "alloys.extxyz", small_alloys(24))
     return tmp_path
 
 

@@ -2,10 +2,7 @@
 
 import shutil
 
-import numpy as np
 import pytest
-from ase.build import bulk
-from ase.calculators.emt import EMT
 from ase.io import write
 from hydra import compose, initialize_config_dir
 
@@ -92,19 +89,10 @@ RUN = (
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, small_alloys):
     """A folder with a finished run in `runs/small`, and 16 small Al-Cu cells, labelled by EMT."""
     folder = tmp_path_factory.mktemp("trained")
-    generator, frames = np.random.default_rng(5), []
-    for index in range(16):
-        atoms = bulk("Cu", cubic=True, a=3.7 + 0.1 * generator.random())
-        atoms.symbols[: 1 + index % 3] = "Al"
-        atoms.rattle(0.1, seed=index)
-        atoms.calc = EMT()
-        atoms.get_forces()
-        atoms.get_stress()
-        frames.append(atoms)
-    write(folder / "alloys.extxyz", frames)
+    write(folder / "alloys.extxyz", small_alloys(16))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("SUS2BENCH_CACHE", str(folder / "cache"))

@@ -1,9 +1,6 @@
 """A tiny data set of alloys, and what a sweep over it has in common."""
 
-import numpy as np
 import pytest
-from ase.build import bulk
-from ase.calculators.emt import EMT
 from ase.io import write
 
 COMMON = (
@@ -25,20 +22,10 @@ COMMON = (
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, small_alloys):
     """A working folder with sixteen small Al-Cu cells labelled by EMT."""
     monkeypatch.chdir(tmp_path)
-    generator = np.random.default_rng(5)
-    frames = []
-    for index in range(16):
-        atoms = bulk("Cu", cubic=True, a=3.7 + 0.1 * generator.random())
-        atoms.symbols[: 1 + index % 3] = "Al"
-        atoms.rattle(0.1, seed=index)
-        atoms.calc = EMT()
-        atoms.get_forces()
-        atoms.get_stress()
-        frames.append(atoms)
-    write(tmp_path / "alloys.extxyz", frames)
+    write(tmp_path / "alloys.extxyz", small_alloys(16))
     return tmp_path
 
 
