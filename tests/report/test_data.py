@@ -4,16 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.data import atomic_numbers, chemical_symbols
-from made_records import NASTY, predictions, record
+from made_records import NASTY, predictions, record, summaries
+from markupsafe import Markup
 
+from sus2bench.benchmark.tables import MISSING
 from sus2bench.figures.costs import pareto_front
 from sus2bench.report import leaderboard
 from sus2bench.report.costs import cost_data
 from sus2bench.report.curves import LINES, MOST, curves_of, kept_points
 from sus2bench.report.elements import LAST_ELEMENT, PERCENT, by_element, element_data, place
 from sus2bench.report.parity import BINS, parity_of
+from sus2bench.report.run_page import page_of
 from sus2bench.report.runs import Run, runs_of, unique_slugs
-from sus2bench.report.summary import models_on
+from sus2bench.report.summary import models_on, shown
 from sus2bench.report.values import short
 
 
@@ -80,24 +83,42 @@ def test_runs_stand_best_first(runs, table):
     assert ordered == ["exact", "fast (alloys)", "fast (again)", "slow", "broken", NASTY]
 
 
-def test_models_have_intervals_and_stars_as_the_statistics_say(runs, monkeypatch):
-    rows = [
-        ("alloys", "a", 9.0, 8.0, 10.5, 3, 1.0, 1.0, 2.0, True),
-        ("alloys", "b", 9.5, 9.0, 10.0, 1, 2.0, 1.0, 2.0, False),
-        ("oxides", "c", 5.0, np.nan, np.nan, 1, 1.0, np.nan, np.nan, False),
-    ]
-    columns = ["data", "model", "mean", "low", "high", "seeds", "rank", "rank_low", "rank_high"]
-    known = pd.DataFrame(rows, columns=[*columns, "best"]).assign(metric="forces_rmse_meV_A")
-    monkeypatch.setattr("sus2bench.report.summary.summary", lambda found, split: known)
+def test_models_stand_as_the_statistics_say_with_what_they_cost(runs, monkeypatch):
+    monkeypatch.setattr("sus2bench.report.summary.summary", lambda found, split: summaries())
     models = models_on(runs, "test")
     assert set(models) == {"alloys"}  # nothing is known of oxides but a mean
-    assert models["alloys"]["columns"] == [
-        *("model", "seeds", "F RMSE, 95 % interval (meV/Å)", "rank by forces")
-    ]
-    assert models["alloys"]["rows"] == [
-        ["a", "3", "9.000 (8.000 to 10.50) *", "1 (1 to 2)"],
-        ["b", "1", "9.500 (9.000 to 10.00)", "2 (1 to 2)"],
-    ]
+    table = shown(models["alloys"])
+    first, second = (dict(zip(table["columns"], row, strict=True)) for row in table["rows"])
+    assert (first["model"], first["seeds"], first["rank by F RMSE"]) == ("a", "3", "1 (1–1)")
+    assert first["F RMSE, meV/Å"] == Markup("<strong>9.0 ± 1.0</strong>")
+    assert second["F RMSE, meV/Å"] == "19.50 ± 0.50"
+    assert (first["efficiency"], first["instability"]) == ("25.0", "2.0")
+    assert "hot MD, ps" not in first  # no model has it
+
+
+def test_page_of_a_run_says_what_checks_without_labels_found(tmp_path):
+    dynamics = {"temperature_K": 300.0, "completed": True, "failure": None}
+    drift = {"energy_drift_eV_atom_ps": 2e-4}
+    pairs = {"pairs": 3, "by_pair": {"Al Cu": {}}}
+    stability = {
+        "split": "test",
+        "atoms": 32,
+        "nve": dynamics | drift,
+        "hot": None,
+        "dimers": pairs,
+    }
+    made = record("a") | {"stability": stability}
+    run = Run(tmp_path / "record.json", made, "a", "a")
+    page = page_of(run, pd.DataFrame({"split": []}))
+    assert page["checks"] == {
+        "Dynamics at constant energy": [
+            ("temperature (K)", "300"),
+            ("completed", "yes"),
+            ("failure", MISSING),
+            ("energy drift (eV/atom/ps)", "0.0002000"),
+        ],
+        "Pairs of atoms": [("pairs", "3")],
+    }
 
 
 def test_front_holds_what_nothing_beats_in_both():

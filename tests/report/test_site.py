@@ -5,11 +5,10 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
 import pytest
-from made_records import NASTY, data_of, record, write
+from made_records import NASTY, data_of, record, summaries, write
 
 from sus2bench.benchmark.records import find_records
 from sus2bench.cli import main
-from sus2bench.report import leaderboard
 from sus2bench.report import site as site_module
 from sus2bench.report.folder import MARK, whole_folder
 from sus2bench.report.site import write_site
@@ -110,14 +109,12 @@ def test_tables_and_figures_are_there_in_every_format(site):
 def test_tables_of_models_come_in_every_format_where_there_are_statistics(
     tmp_path, found, monkeypatch, pages_only
 ):
-    rows = [["sus2", "3", "9.0 (8.0 to 10.5) *", "1 (1 to 2)"]]
-    columns = ["model", "seeds", "F RMSE, 95 % interval (meV/Å)", "rank by forces"]
-    known = {"alloys": {"columns": columns, "rows": rows}}
-    monkeypatch.setattr(leaderboard, "models_on", lambda runs, split: known)
+    monkeypatch.setattr("sus2bench.report.summary.summary", lambda found, split: summaries())
     write_site(found, tmp_path / "site")
     text = (tmp_path / "site" / "tables" / "models-alloys-test.tex").read_text("utf-8")
-    assert r"sus2 & 3 & 9.0 (8.0 to 10.5) * & 1 (1 to 2) \\" in text
+    assert r"\textbf{9.0 $\pm$ 1.0}" in text
     index = (tmp_path / "site" / "index.html").read_text("utf-8")
+    assert "<strong>9.0 ± 1.0</strong>" in index
     assert "Models on alloys, test: seeds together" in index
     assert "Models on oxides" not in index
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,6 +19,7 @@ from sus2bench.report.curves import LINES
 from sus2bench.report.elements import by_element
 from sus2bench.report.leaderboard import NO_ERRORS, Section
 from sus2bench.report.runs import Run, unique_slugs
+from sus2bench.statistics import tables as statistics_tables
 
 MOST_RUNS = 24
 """Of a data set in one figure, those with the least force errors; no reader tells more apart."""
@@ -35,6 +35,11 @@ _WRITERS: dict[str, Callable[[pd.DataFrame], str]] = {
     "md": tables.markdown,
     "tex": tables.latex,
     "csv": tables.csv,
+}
+_WRITERS_OF_MODELS: dict[str, Callable[[pd.DataFrame], str]] = {
+    "md": statistics_tables.markdown,
+    "tex": statistics_tables.latex,
+    "csv": statistics_tables.csv,
 }
 
 logger = logging.getLogger(__name__)
@@ -71,42 +76,49 @@ def write_tables(
         folder: where to, made where missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    models = {(one.data, one.split): _frame(one.models) for one in sections if one.models}
+    models = {(one.data, one.split): one.models for one in sections}
     groups = _tables(runs, table, models)
-    written, parts = [], []
+    written = []
+    document: list[tuple[str, dict[str, str]]] = []
     for slug, (title, kinds) in zip(unique_slugs(list(groups)), groups.items(), strict=True):
         files = {}
-        for kind, part in kinds.items():
-            files[kind] = tuple(f"{kind}-{slug}.{suffix}" for suffix in _WRITERS)
-            for name, write in zip(files[kind], _WRITERS.values(), strict=True):
-                (folder / name).write_text(write(part), "utf-8")
-            parts.append((f"{KINDS[kind]} {title}", part))
+        for kind, texts in kinds.items():
+            files[kind] = tuple(f"{kind}-{slug}.{suffix}" for suffix in texts)
+            for name, text in zip(files[kind], texts.values(), strict=True):
+                (folder / name).write_text(text, "utf-8")
+            document.append((f"{KINDS[kind]} {title}", texts))
         written.append(TableFiles(title, files))
-    texts = "\n".join(f"## {title}\n\n{tables.markdown(part)}" for title, part in parts)
-    (folder / "report.md").write_text(f"# Comparison\n\n{texts}", "utf-8")
-    (folder / "report.tex").write_text(_document(parts), "utf-8")
+    parts = "\n".join(f"## {title}\n\n{texts['md']}" for title, texts in document)
+    (folder / "report.md").write_text(f"# Comparison\n\n{parts}", "utf-8")
+    (folder / "report.tex").write_text(_document(document), "utf-8")
     return written
 
 
-def _frame(text: dict[str, Any]) -> pd.DataFrame:
-    return pd.DataFrame(text["rows"], columns=text["columns"])
-
-
 def _tables(
-    runs: Sequence[Run], table: pd.DataFrame, models: dict[tuple[str, str], pd.DataFrame]
-) -> dict[str, dict[str, pd.DataFrame]]:
-    """Tables that have rows, by data set and split, and by `KINDS`."""
+    runs: Sequence[Run], table: pd.DataFrame, models: dict[tuple[str, str], pd.DataFrame | None]
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Tables that have rows, in every format, by data set and split, and by `KINDS`."""
     found = {}
     for (data, split), rows in table.groupby(["data", "split"], sort=False):
         shown = rows.drop(columns=["data", "split", "run"]).dropna(axis="columns", how="all")
-        kinds = {"runs": shown}
+        kinds = {"runs": _texts(shown, _WRITERS)}
         if split:
             here = [run for run in runs if run.data == data]
-            kinds["models"] = models.get((str(data), str(split)), pd.DataFrame())
-            kinds |= {"fronts": _fronts(rows), "elements": _elements(here, str(split))}
+            kinds["models"] = _texts(models.get((str(data), str(split))), _WRITERS_OF_MODELS)
+            kinds["fronts"] = _texts(_fronts(rows), _WRITERS)
+            kinds["elements"] = _texts(_elements(here, str(split)), _WRITERS)
         name = f"{data or 'made-up crystals'}, {split or NO_ERRORS}"
-        found[name] = {kind: part for kind, part in kinds.items() if len(part)}
+        found[name] = {kind: texts for kind, texts in kinds.items() if texts}
     return found
+
+
+def _texts(
+    table: pd.DataFrame | None, writers: dict[str, Callable[[pd.DataFrame], str]]
+) -> dict[str, str]:
+    """The table in every format; nothing of one without rows."""
+    if table is None or not len(table):
+        return {}
+    return {suffix: write(table) for suffix, write in writers.items()}
 
 
 def _fronts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -136,15 +148,15 @@ def _elements(runs: Sequence[Run], split: str) -> pd.DataFrame:
     return found.rename_axis("element").reset_index() if len(found) else found
 
 
-def _document(parts: Sequence[tuple[str, pd.DataFrame]]) -> str:
+def _document(parts: Sequence[tuple[str, dict[str, str]]]) -> str:
     """A LaTeX document of all tables, each small enough for its page."""
     lines = [r"\documentclass{article}", r"\usepackage{booktabs,graphicx,adjustbox}"]
     lines += [r"\usepackage[margin=15mm,landscape]{geometry}", r"\begin{document}"]
-    for title, part in parts:
+    for title, texts in parts:
         caption = tables.escape_latex(title)
         lines += ["", r"\begin{table}[p]", r"\centering", rf"\caption{{{caption}}}"]
         lines += [r"\begin{adjustbox}{max width=\textwidth,max totalheight=0.9\textheight}"]
-        lines += [tables.latex(part).rstrip(), r"\end{adjustbox}", r"\end{table}", r"\clearpage"]
+        lines += [texts["tex"].rstrip(), r"\end{adjustbox}", r"\end{table}", r"\clearpage"]
     return "\n".join([*lines, r"\end{document}", ""])
 
 

@@ -70,8 +70,8 @@ class Section:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     floor: Row | None
-    models: dict[str, Any] | None = None
-    """Seeds together, where there are statistics."""
+    models: pd.DataFrame | None = None
+    """Seeds together, of `summary.models_on`, where there are statistics."""
 
 
 def table_of(runs: Sequence[Run]) -> pd.DataFrame:

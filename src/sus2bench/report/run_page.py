@@ -31,6 +31,15 @@ _SPEEDS = {
     "md_step_us_per_atom": "MD step (µs/atom)",
 }
 
+_CHECKS = {
+    "nve": "Dynamics at constant energy",
+    "hot": "Dynamics at a raised temperature",
+    "eos": "Energy against volume",
+    "dimers": "Pairs of atoms",
+}
+_UNITS = ("eV/atom/ps", "eV/atom", "GPa", "ps", "fs", "K")
+"""Endings of names in records, with `_` for the slashes; the longer before the shorter."""
+
 Table = dict[str, Any]
 """`columns` and `rows`, all text."""
 
@@ -52,6 +61,7 @@ def page_of(run: Run, rows: pd.DataFrame) -> dict[str, Any]:
         "parameters": _parameters(record["parameters"] or {}),
         "speeds": _speeds(record["speed"], with_value=False),
         "scans": {name: _scan(points) for name, points in _points(record).items()},
+        "checks": _checks(record.get("stability", {})),
         "timings": {
             name.replace("_", " "): _number(value) for name, value in record["timings"].items()
         },
@@ -130,6 +140,33 @@ def _speeds(speeds: Mapping[str, Any], *, with_value: bool) -> Table:
         rows.append([name, *times, _number(memory), *sizes, str(speed["threads"])])
         rows[-1].append(speed.get("mode", "eager"))
     return {"columns": columns, "rows": rows}
+
+
+def _checks(stability: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """What each check without labels found, by its title; curves stay in the record."""
+    made = {title: stability[name] for name, title in _CHECKS.items() if stability.get(name)}
+    return {
+        title: [
+            (_with_unit(name), _plain(value))
+            for name, value in found.items()
+            if not isinstance(value, list | dict)
+        ]
+        for title, found in made.items()
+    }
+
+
+def _with_unit(name: str) -> str:
+    for unit in _UNITS:
+        start, ending, rest = name.rpartition("_" + unit.replace("/", "_"))
+        if ending and not rest:
+            return f"{start} ({unit})".replace("_", " ")
+    return name.replace("_", " ")
+
+
+def _plain(value: bool | float | str | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else _number(value)
 
 
 def _points(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from sus2bench.report.pages import render
 from sus2bench.report.parity import parity_of
 from sus2bench.report.run_page import page_of
 from sus2bench.report.runs import Run, runs_of, unique_slugs
+from sus2bench.report.summary import shown
 
 TITLE = "Comparison of interatomic potentials"
 
@@ -99,7 +100,8 @@ def _index(runs: Sequence[Run], sections: Sequence[leaderboard.Section]) -> dict
         "sections": sections,
         "count": len(runs),
         "data": data,
-        "has_models": any(section.models for section in sections),
+        "shown": shown,
+        "has_models": any(section.models is not None for section in sections),
         "sorted_by": leaderboard.SORTED_BY,
         "choices": [
             ("data", "Data set", [name for name in data if name], None),
