@@ -1,12 +1,12 @@
 """The runs behind results/training: SUS2 by Levenberg-Marquardt on four sets of real data.
 
     SUS2BENCH_SHARED=FOLDER python scripts/reproduce_training.py diamond40 mlearn unipero alloy53
-    python scripts/reproduce_training.py mlearn --data mlearn_Ni mlearn_Cu
-    python scripts/training_report.py results/training/diamond40 --out results/training/diamond40
+    python scripts/reproduce_training.py mlearn --data mlearn_Ni mlearn_Cu --seeds 0
+    python scripts/training_report.py results/training/mlearn_* --out results/training/mlearn-report
 
-Times are processor time of one thread: diamond40 three seeds of 6 min and one of 30, mlearn six
-elements of 6 to 12 min, unipero 47 min for one seed and 40 for another, alloy53 twice 5 min. A run
-that is complete is kept; one that was cut goes on.
+Times are processor time of one thread, for each of three seeds: diamond40 6 min (and one run of
+30), mlearn 5 to 12 min for each of six elements, unipero 40 min, alloy53 3 min for each of two
+forms. A run that is complete is kept; one that was cut goes on.
 """
 
 import argparse
@@ -14,17 +14,28 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
+SEEDS = (0, 1, 2)
+# Where a step over all frames is long: first on a part of them, then from there on all, with a
+# damping that has proved small enough.
+GO_ON = "optimizer.algorithm.damping=1e-6"
 # Sizes below those of the MTPs of Zuo et al. (2020): 330 parameters for Ni, Cu and Mo, 126 for Li,
 # 914 for Si and Ge; cutoffs in Å are theirs.
 TWENTY = ("model.level=20", "model.max_rank=5", "model.radial_basis_size=7")
-TWENTY_LK = (*TWENTY[:2], "model.radial_basis_size=5", "model.scaling_map=LK")
+THREE_CHANNELS = (
+    "model.level=20",
+    "model.max_rank=4",
+    "model.channels=3",
+    "model.radial_basis_size=5",
+)
 TWENTY_FOUR = (
     "model.level=24",
     "model.max_rank=5",
+    "model.channels=3",
     "model.radial_basis_size=11",
     "model.scaling_map=LK",
 )
@@ -35,53 +46,65 @@ SIXTEEN = (
     "model.radial_basis_size=10",
     "model.scaling_map=LK",
 )
-MLEARN = {
-    "Mo": (*TWENTY, "model.cutoff=5.2", "budget.max_time=10 min"),
-    "Li": (*SIXTEEN, "model.cutoff=5.1", "budget.max_time=6 min"),
-    "Ni": (*TWENTY, "model.cutoff=4.0", "budget.max_time=9 min"),
-    "Cu": (*TWENTY_LK, "model.cutoff=3.9", "loss.energy=30", "budget.max_time=10 min"),
-    "Si": (*TWENTY_FOUR, "model.cutoff=4.7"),
-    "Ge": (*TWENTY_FOUR, "model.cutoff=5.1"),
+# Settings, and minutes: of one run, or of one on a quarter of the frames and one on all.
+MLEARN: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
+    "Mo": ((*TWENTY, "model.cutoff=5.2"), (8,)),
+    "Li": ((*SIXTEEN, "model.cutoff=5.1"), (5,)),
+    "Si": ((*TWENTY_FOUR, "model.cutoff=4.7", "loss.energy=60"), (3, 9)),
+    "Ge": ((*TWENTY_FOUR, "model.cutoff=5.1"), (3, 9)),
+    "Ni": ((*THREE_CHANNELS, "model.cutoff=4.0", "loss.energy=30"), (5,)),
+    "Cu": ((*THREE_CHANNELS, "model.cutoff=3.9", "loss.energy=20"), (5,)),
 }
-# Where a step over all frames is long: first on a quarter of them, then from there on all.
-QUARTER = ("data.train_fraction=0.25", "budget.max_time=3 min")
+
+Run = tuple[str, str, list[str]]
+"""Data, name and settings."""
 
 
-def runs(results: Path) -> dict[str, list[tuple[str, str, list[str]]]]:
-    """Of each figure: data, name and settings of its runs, in their order."""
-    mlearn: list[tuple[str, str, list[str]]] = []
-    for element, settings in MLEARN.items():
-        data = f"mlearn_{element}"
-        if settings[: len(TWENTY_FOUR)] == TWENTY_FOUR:
-            mlearn.append((data, "quarter", [*settings, *QUARTER]))
-            start = results / data / "quarter" / "checkpoints" / "last.ckpt"
-            settings = (f"potential.start={start}", "budget.max_time=9 min")
-        mlearn.append((data, "lm_seed0", list(settings)))
+def runs(results: Path, seeds: Sequence[int] = SEEDS) -> dict[str, list[Run]]:
+    """Of each figure its runs, in their order."""
+    long = ("diamond40", "long_seed0", ["seed=0", "budget.max_time=30 min"])
+    forms = ("element_ordered", "element_symmetric", "pair")
     return {
-        "diamond40": [
-            *(
-                ("diamond40", f"lm_seed{s}", [f"seed={s}", "budget.max_time=6 min"])
-                for s in range(3)
-            ),
-            ("diamond40", "long_seed0", ["seed=0", "budget.max_time=30 min"]),
+        "diamond40": [*(_single("diamond40", "lm", seed, (), 6) for seed in seeds), long],
+        "mlearn": [
+            run
+            for seed in seeds
+            for element, (settings, minutes) in MLEARN.items()
+            for run in _growing(results, f"mlearn_{element}", seed, settings, minutes, 0.25)
         ],
-        "mlearn": mlearn,
-        "unipero": [run for seed in (0, 1) for run in _perovskites(results, seed)],
+        "unipero": [
+            run for seed in seeds for run in _growing(results, "unipero", seed, (), (5, 35), 0.125)
+        ],
         "alloy53": [
-            ("alloy53", "element_ordered", ["model.parametrization=element_ordered"]),
-            ("alloy53", "pair", ["model.parametrization=pair"]),
+            _single("alloy53", form, seed, (f"model.parametrization={form}",), 3)
+            for seed in seeds
+            for form in forms
         ],
     }
 
 
-def _perovskites(results: Path, seed: int) -> list[tuple[str, str, list[str]]]:
-    """First an eighth of the frames, then from there on all of them."""
-    suffix = f"_seed{seed}" if seed else ""
-    start = results / "unipero" / f"eighth{suffix}" / "checkpoints" / "last.ckpt"
-    common, minutes = [f"seed={seed}"], "budget.max_time={} min".format
-    eighth = [*common, "data.train_fraction=0.125", minutes(5)]
-    whole = [*common, f"potential.start={start}", minutes(42 if seed == 0 else 35)]
-    return [("unipero", f"eighth{suffix}", eighth), ("unipero", f"full{suffix}", whole)]
+def _single(data: str, name: str, seed: int, settings: Sequence[str], minutes: int) -> Run:
+    common = [f"seed={seed}", f"budget.max_time={minutes} min"]
+    return data, f"{name}_seed{seed}", [*settings, *common]
+
+
+def _growing(
+    results: Path,
+    data: str,
+    seed: int,
+    settings: Sequence[str],
+    minutes: Sequence[int],
+    fraction: float,
+) -> list[Run]:
+    """One run on all frames, after one on a part of them where there are minutes for two."""
+    if len(minutes) == 1:
+        return [_single(data, "lm", seed, settings, minutes[0])]
+    part = (*settings, f"data.train_fraction={fraction:g}")
+    first = _single(data, "part", seed, part, minutes[0])
+    start = results / data / first[1] / "checkpoints" / "last.ckpt"
+    loss = [setting for setting in settings if setting.startswith("loss.")]
+    whole = (*loss, f"potential.start={start}", GO_ON)
+    return [first, _single(data, "lm", seed, whole, minutes[1])]
 
 
 def train(figure: str, data: str, name: str, settings: list[str], results: Path) -> bool:
@@ -110,10 +133,11 @@ def main() -> int:
     )
     parser.add_argument("figures", nargs="+", choices=runs(Path()))
     parser.add_argument("--data", nargs="+", help="only these data sets, such as mlearn_Ni")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--results", type=Path, default=Path("results/training"))
     options = parser.parse_args()
     results = options.results.resolve()
-    known = runs(results)
+    known = runs(results, options.seeds)
     chosen = [(figure, *run) for figure in options.figures for run in known[figure]]
     if options.data:
         chosen = [run for run in chosen if run[1] in options.data]

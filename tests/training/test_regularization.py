@@ -121,6 +121,12 @@ def test_models_without_such_parameters_are_refused(term):
         Regularization(**{term: 1.0})(make_potential())
 
 
+def test_optional_terms_are_left_out_of_models_without_such_parameters():
+    weak = Regularization(readout=1.0, smoothness=1.0, optional=True)
+    assert weak.residuals(make_potential()).shape == (0,)
+    assert len(weak.residuals(potential_of())) > 0
+
+
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_weights_that_are_none_are_refused(weight):
     with pytest.raises(ValueError, match="regularization.smoothness is a weight"):
