@@ -12,7 +12,7 @@ from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.regularization import Regularization
 from sus2bench.training.whole_set.batches import FrameBlocks
 from sus2bench.training.whole_set.damped import PATIENCE
-from sus2bench.training.whole_set.levenberg_marquardt import LevenbergMarquardt
+from sus2bench.training.whole_set.levenberg_marquardt import DenseModel, LevenbergMarquardt
 from sus2bench.training.whole_set.normal_equations import normal_equations
 from sus2bench.training.whole_set.objective import Objective
 
@@ -84,6 +84,51 @@ def test_matrix_predicts_the_change_of_the_gradient_where_the_errors_vanish():
     # Third derivatives are left out by the central difference, rounding is 1e-16 / 1e-6.
     bound = 1e-7 * float((matrix @ step).abs().max())
     torch.testing.assert_close(matrix @ step, change, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("function", LOSSES)
+def test_curvature_is_that_of_the_errors_along_a_step(function):
+    objective = make_problem(loss=PotentialLoss(1.0, 1.0, 100.0, **LOSSES[function]))
+    start = objective.get()
+    generator = torch.Generator().manual_seed(5)
+    # Small enough that fourth derivatives, which a central difference leaves in, do not matter.
+    step, probe = (
+        size * start.abs().clamp(min=0.1) * torch.randn(start.shape, generator=generator).double()
+        for size in (1e-3, 1e-6)
+    )
+    found = objective.curvature(start, step)
+    assert torch.equal(objective.get(), start)
+
+    def weights_and_errors(place):
+        objective.set(place)
+        frames = [f for batch in objective.batches() for f in objective.weighted_errors(batch)[0]]
+        return tuple(torch.cat(parts) for parts in zip(*frames, strict=True))
+
+    weights, here = weights_and_errors(start)
+    second = sum(weights_and_errors(start + sign * step)[1] for sign in (1, -1)) - 2 * here
+    more, less = (weights_and_errors(start + sign * probe)[1] for sign in (1, -1))
+    expected = float((weights * second * (more - less) / 2).sum())
+    assert float(found @ probe) == pytest.approx(expected, rel=2e-3)
+
+
+def test_bent_steps_get_farther_than_straight_ones():
+    losses = []
+    for acceleration in (True, False):
+        objective = make_problem(amount=0.5)
+        optimizer = make_optimizer(LevenbergMarquardt, objective, acceleration=acceleration)
+        for _ in range(6):
+            optimizer.step()
+        losses.append(objective.value())
+        assert ("acceleration" in optimizer.report) == acceleration
+    assert losses[0] < losses[1]
+
+
+def test_an_acceleration_of_many_times_the_step_is_left_out():
+    equations = normal_equations(make_problem())
+    straight = DenseModel(equations).step(1e-3).values
+    for factor, bent in ((1e-3, True), (1e9, False), (float("nan"), False)):
+        model = DenseModel(equations, lambda step, factor=factor: factor * equations.gradient)
+        assert torch.equal(model.step(1e-3).values, straight) != bent
 
 
 def test_regularization_is_part_of_matrix_and_gradient():
