@@ -70,10 +70,14 @@ def runs(results: Path, seeds: Sequence[int] = SEEDS) -> dict[str, list[Run]]:
             run
             for seed in seeds
             for element, (settings, minutes) in MLEARN.items()
-            for run in _growing(results, f"mlearn_{element}", seed, settings, minutes, 0.25)
+            for run in _growing(results / f"mlearn_{element}", seed, settings, minutes, 0.25)
         ],
         "unipero": [
-            run for seed in seeds for run in _growing(results, "unipero", seed, (), (5, 35), 0.125)
+            run
+            for seed in seeds
+            for run in _growing(
+                results / "unipero", seed, (), (5, 40), 0.125, names=("eighth", "full")
+            )
         ],
         "alloy53": [
             _single("alloy53", form, seed, (f"model.parametrization={form}",), 3)
@@ -89,22 +93,21 @@ def _single(data: str, name: str, seed: int, settings: Sequence[str], minutes: i
 
 
 def _growing(
-    results: Path,
-    data: str,
+    folder: Path,
     seed: int,
     settings: Sequence[str],
     minutes: Sequence[int],
     fraction: float,
+    names: tuple[str, str] = ("part", "lm"),
 ) -> list[Run]:
     """One run on all frames, after one on a part of them where there are minutes for two."""
+    data, (first, second) = folder.name, names
     if len(minutes) == 1:
-        return [_single(data, "lm", seed, settings, minutes[0])]
-    part = (*settings, f"data.train_fraction={fraction:g}")
-    first = _single(data, "part", seed, part, minutes[0])
-    start = results / data / first[1] / "checkpoints" / "last.ckpt"
+        return [_single(data, second, seed, settings, minutes[0])]
+    part = _single(data, first, seed, (*settings, f"data.train_fraction={fraction:g}"), minutes[0])
     loss = [setting for setting in settings if setting.startswith("loss.")]
-    whole = (*loss, f"potential.start={start}", GO_ON)
-    return [first, _single(data, "lm", seed, whole, minutes[1])]
+    start = f"potential.start={folder / part[1] / 'checkpoints' / 'last.ckpt'}"
+    return [part, _single(data, second, seed, (*loss, start, GO_ON), minutes[1])]
 
 
 def train(figure: str, data: str, name: str, settings: list[str], results: Path) -> bool:

@@ -35,6 +35,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "variable_projection": ("optimizer=variable_projection",),
     "polish": ("training=polish",),
     "lm": (SECOND_ORDER,),
+    "lm_straight": (SECOND_ORDER, "optimizer.algorithm.acceleration=false"),
     "lm_level16": (SECOND_ORDER, "model=sus2_level"),
     "lm_min_dist_0": (SECOND_ORDER, "model.min_dist=0.0"),
     "lm_observed": (SECOND_ORDER, "model.initial_scaling=observed"),
