@@ -1,0 +1,48 @@
+"""TensorBoard: the scalars of metrics.csv, the configuration, and the results to compare by."""
+
+from pathlib import Path
+
+from lightning.pytorch.loggers import TensorBoardLogger as LightningLogger
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import OmegaConf
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+from sus2bench.benchmark.records import Record
+from sus2bench.benchmark.tracking import scalars_of
+
+
+class TensorBoardLogger(LightningLogger):
+    """Lightning's logger, which a resumed run continues, and which knows the record.
+
+    The configuration is a text at the beginning. At the end the HPARAMS tab gets it beside
+    `scalars_of` the record.
+    """
+
+    @rank_zero_only
+    def begin(self, step: int) -> None:
+        """Has TensorBoard forget what an earlier part of the run has logged after `step`."""
+        if step:
+            start = SessionLog(status=SessionLog.START)
+            writer = self.experiment._get_file_writer()
+            writer.add_event(Event(session_log=start), step=step + 1)
+
+    @rank_zero_only
+    def begin_run(self, record: Record, folder: Path, goes_on: bool) -> None:
+        """Starts anew, unless the run goes on."""
+        if not goes_on:
+            for file in Path(self.log_dir).glob("events.out.tfevents.*"):
+                file.unlink()
+            # TensorBoard takes an indented text as it is.
+            lines = OmegaConf.to_yaml(OmegaConf.create(record["config"])).splitlines()
+            self.experiment.add_text("config", "\n".join(f"    {line}" for line in lines))
+
+    @rank_zero_only
+    def describe_run(self, record: Record) -> None:
+        """Does nothing: the end has it."""
+
+    @rank_zero_only
+    def end_run(self, record: Record, folder: Path) -> None:
+        """Adds the results at the last step."""
+        step = int(record["timings"].get("steps", 0))
+        self.log_hyperparams(record["config"], scalars_of(record), step)
+        self.experiment.close()
