@@ -14,16 +14,13 @@ from sus2bench.benchmark.records import UNITS, Record
 LOGGED_UNITS = {
     **{f"*{ending}": unit for ending, unit in UNITS.items()},
     "seconds": "s",
-    "epoch": "1",
-    "*/loss": "1",
-    "train/*": "1",
     "train/loss_energy": "loss.function of eV/atom",
     "train/loss_forces": "loss.function of eV/Å",
     "train/loss_stress": "loss.function of eV/Å^3",
-    "record/*": "1",
+    "else": "1",
 }
-"""Unit of a logged scalar by its name, an element at the end (`/Ni`) apart; the longest pattern that
-fits is meant."""
+"""Unit of a logged scalar by the ending of its name, an element (`/Ni`) apart, or by the whole of it;
+the longest that fits is meant."""
 
 
 @runtime_checkable

@@ -61,7 +61,7 @@ class WandbLogger(Logger):
         self.project, self.entity, self.offline, self.parity = project, entity, offline, parity
         self.tags = [str(tag) for tag in tags if tag is not None]
         self._run: wandb.Run | None = None
-        self._begun = False
+        self._begun, self._failed = False, False
 
     @property
     def name(self) -> str:
@@ -108,7 +108,7 @@ class WandbLogger(Logger):
     @rank_zero_only
     def describe_run(self, record: Record) -> None:
         """Shows what is run on which data and machine, as `record` in the configuration."""
-        if self._run is not None:
+        if self._run is not None and not self._failed:
             with self._warned("store the configuration"):
                 described = {"record": tracking.description(record)}
                 self._run.config.update(described, allow_val_change=True)
@@ -122,7 +122,7 @@ class WandbLogger(Logger):
         """
         if not self._begun:
             raise RuntimeError("WandbLogger logs between begin_run and end_run: see tracking.py")
-        if self._run is not None:
+        if self._run is not None and not self._failed:
             with self._warned("log"):
                 self._run.log(dict(metrics), step=step)
 
@@ -174,11 +174,11 @@ class WandbLogger(Logger):
 
     @contextmanager
     def _warned(self, doing: str) -> Iterator[None]:
-        """Turns failures of W&B into a warning, after which it is told nothing more."""
+        """Turns a failure of W&B into a warning, after which only the end is told."""
         try:
             yield
         except Exception as error:
-            self._run = None
+            self._failed = True
             logger.warning(
                 "W&B failed to %s (%s: %s): the run goes on without it; metrics.csv and the record "
                 "have everything",
