@@ -1,11 +1,12 @@
 """TensorBoard: the scalars of metrics.csv, the configuration, and the results to compare by."""
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger as LightningLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 from sus2bench.benchmark.records import Record
 from sus2bench.benchmark.tracking import scalars_of
@@ -16,12 +17,29 @@ class TensorBoardLogger(LightningLogger):
 
     The configuration is a text at the beginning. At the end the HPARAMS tab gets it beside
     `scalars_of` the record.
+
+    Args:
+        save_dir: the folder of the run.
+        settings: as of Lightning's logger.
+
+    Raises:
+        ImportError: if tensorboard is not installed.
     """
+
+    def __init__(self, save_dir: str, **settings: Any) -> None:
+        if find_spec("tensorboard") is None:
+            raise ImportError(
+                "tensorboard is not installed: pip install 'sus2bench[tensorboard]', or choose "
+                "logger=csv"
+            )
+        super().__init__(save_dir, **settings)
 
     @rank_zero_only
     def begin(self, step: int) -> None:
         """Has TensorBoard forget what an earlier part of the run has logged after `step`."""
         if step:
+            from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
             start = SessionLog(status=SessionLog.START)
             writer = self.experiment._get_file_writer()
             writer.add_event(Event(session_log=start), step=step + 1)

@@ -30,8 +30,8 @@ SUBFOLDER = "wandb"
 class WandbLogger(Logger):
     """Shows a run in W&B: configuration, scalars with their steps, results, files.
 
-    The step of W&B is that of the optimizer, so that what is logged at one step is one row. Whatever
-    fails in W&B is a warning, and the run goes on without it.
+    The step of W&B is that of the optimizer, so that what is logged at one step is one row.
+    Whatever fails in W&B is a warning, and the run goes on without it.
 
     Args:
         project: of W&B.

@@ -49,9 +49,7 @@ def dashboard(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     from sus2bench.report.wandb_dashboard import specification, workspace
 
     try:
-        made = workspace(
-            options.entity, options.project, split=options.split, sweep=options.sweep
-        )
+        made = workspace(options.entity, options.project, split=options.split, sweep=options.sweep)
     except ImportError as error:
         raise ValueError(str(error)) from error
     if options.out is not None:

@@ -63,7 +63,7 @@ def workspace(
     from wandb_workspaces import workspaces as ws
 
     # In filters Metric means an attribute of a run.
-    of_sweep = [] if sweep is None else [expr.Metric("Group") == sweep]
+    of_sweep = "" if sweep is None else expr.And(expr.Metric("Group") == sweep)
     best = expr.Ordering(expr.Summary(f"record/{split}/forces_mae_meV_A"), ascending=True)
     columns = [f"summary:record/{split}/{name}" for name in ERRORS]
     runs = ws.RunsetSettings(
@@ -139,7 +139,9 @@ def _validation() -> "Section":
 
     axes = {"Step": "step", "seconds": "training time (s)", "epoch": "epoch"}
     plots = [
-        wr.LinePlot(title=f"{title}, validation", x=x, y=[f"valid/{name}"], title_x=label, log_y=True)
+        wr.LinePlot(
+            title=f"{title}, validation", x=x, y=[f"valid/{name}"], title_x=label, log_y=True
+        )
         for name, title in ERRORS.items()
         for x, label in axes.items()
     ]
@@ -183,7 +185,7 @@ def _system() -> "Section":
     from wandb_workspaces.reports import v2 as wr
 
     plots = [
-        wr.LinePlot(title=title, x="Relative Time (Process)", y=[name])
+        wr.LinePlot(title=title, x="RelativeTime(Process)", y=[name])
         for name, title in SYSTEM.items()
     ]
     return ws.Section(name="System", panels=plots)

@@ -101,7 +101,9 @@ def test_wandb_has_one_finished_run_with_its_tags(whole):
 def test_the_summary_has_the_results_of_the_record_and_the_best_of_validation(whole):
     place, record, logged = whole
     summary = logged.summary
-    assert summary["record/test/forces_rmse_meV_A"] == record["metrics"]["test"]["forces_rmse_meV_A"]
+    assert (
+        summary["record/test/forces_rmse_meV_A"] == record["metrics"]["test"]["forces_rmse_meV_A"]
+    )
     results = scalars_of(record)
     assert {name: summary[name] for name in results} == results
     assert (summary["record/status"], summary["record/ended_by"]) == ("completed", "max_steps")
