@@ -19,8 +19,8 @@ LOGGED_UNITS = {
     "train/loss_stress": "loss.function of eV/Å^3",
     "else": "1",
 }
-"""Unit of a logged scalar by its name or the ending of it, an element (`/Ni`) apart; the longest that
-fits is meant."""
+"""Unit of a logged scalar by its name or the ending of it, an element (`/Ni`) apart; the longest
+that fits is meant."""
 
 
 @runtime_checkable

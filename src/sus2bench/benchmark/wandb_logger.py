@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,17 +13,15 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
 
-from sus2bench.benchmark import tracking
+from sus2bench.benchmark import tracking, wandb_parts
 from sus2bench.benchmark.provenance import scrub
 from sus2bench.benchmark.records import FILE_NAME, Record
+from sus2bench.benchmark.wandb_parts import SUBFOLDER
 
 if TYPE_CHECKING:
     import wandb
 
 logger = logging.getLogger(__name__)
-
-SUBFOLDER = "wandb"
-"""Of the folder of a run; everything that W&B writes is in it."""
 
 
 class WandbLogger(Logger):
@@ -62,6 +59,9 @@ class WandbLogger(Logger):
         self.tags = [str(tag) for tag in tags if tag is not None]
         self._run: wandb.Run | None = None
         self._begun, self._failed = False, False
+        self._folder = Path()
+        self._lost: int | None = None  # the step after which rows of a killed part are missing
+        self._after: int | None = None  # the step that the rows of this part follow
 
     @property
     def name(self) -> str:
@@ -79,18 +79,20 @@ class WandbLogger(Logger):
 
         A run in the folder of a sweep belongs to the group of the sweep.
         """
-        self._begun = True
+        self._begun, self._folder = True, folder
         if record["config"].get("overwrite"):
             shutil.rmtree(folder / SUBFOLDER, ignore_errors=True)
         sweep = sweep_folder(folder)
         with self._warned("begin"), _everything_in(folder):
             import wandb
 
+            self._lost = wandb_parts.remove_killed_part(folder) if goes_on else None
+            self._after = self._lost
             self._run = wandb.init(
                 project=self.project,
                 entity=self.entity,
                 dir=folder,
-                id=run_id(folder, goes_on),
+                id=wandb_parts.run_id(folder, goes_on),
                 resume="allow",
                 reinit="create_new",  # the run of this job alone, not that of the process
                 mode="offline" if self.offline else "online",
@@ -103,6 +105,7 @@ class WandbLogger(Logger):
             )
             # Of all else the summary has the last value.
             self._run.define_metric("valid/*", summary="min")
+            self._note_part()
         self.describe_run(record)
 
     @rank_zero_only
@@ -112,6 +115,25 @@ class WandbLogger(Logger):
             with self._warned("store the configuration"):
                 described = {"record": tracking.description(record)}
                 self._run.config.update(described, allow_val_change=True)
+
+    @rank_zero_only
+    def begin(self, step: int) -> None:
+        """Logs anew, up to `step`, what a killed part of the run has logged."""
+        if self._run is None or self._failed or not self.offline:
+            return
+        with self._warned("go on"):
+            if self._lost is not None:
+                file, self._lost = self._folder / "metrics.csv", None
+                for at, values in wandb_parts.logged_rows(file, self._after or 0, step):
+                    self._run.log(values, step=at)
+            elif self._after is None:
+                self._after = step
+                self._note_part()
+
+    def _note_part(self) -> None:
+        if self._run is not None and self.offline:
+            name = Path(self._run.dir).parent.name
+            wandb_parts.begin_part(self._folder, name, self._after)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -146,6 +168,7 @@ class WandbLogger(Logger):
                 self._store_files(run, record, folder)
         with self._warned("finish"):
             run.finish(exit_code=0 if completed else 1)
+            wandb_parts.end_part(folder)
             place = folder / SUBFOLDER
             hint = f"wandb sync {scrub(str(place / '*-run-*'))}" if self.offline else run.url
             logger.info("W&B: %s", hint)
@@ -189,15 +212,6 @@ class WandbLogger(Logger):
 def sweep_folder(folder: Path) -> Path | None:
     """The folder of the sweep that a run folder belongs to; None for a single run."""
     return next((p for p in folder.absolute().parents if (p / "multirun.yaml").is_file()), None)
-
-
-def run_id(folder: Path, goes_on: bool) -> str:
-    """The id of W&B for the run in a folder: a new one, unless that run goes on."""
-    file = folder / SUBFOLDER / "run_id"
-    if not (goes_on and file.is_file()):
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(secrets.token_hex(6), encoding="utf-8")
-    return file.read_text("utf-8")
 
 
 @contextmanager

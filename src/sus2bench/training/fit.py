@@ -32,7 +32,7 @@ class ContinuedLogger(Protocol):
     """A logger that can go on with what an earlier part of the run has logged."""
 
     def begin(self, step: int) -> None:
-        """Drops what was logged after `step`, where the run begins or goes on."""
+        """The run begins or goes on after `step`; what was logged of later ones does not count."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from small_runs import (
     logging_every_step,
 )
 
-from sus2bench.benchmark import records, run, tracking, wandb_logger
+from sus2bench.benchmark import records, run, tracking, wandb_logger, wandb_parts
 from sus2bench.benchmark.reporting import RunInterruptedError
 from sus2bench.benchmark.tracking import scalars_of
 from sus2bench.benchmark.wandb_logger import WandbLogger
@@ -159,6 +159,43 @@ def test_a_resumed_run_is_the_same_run_whose_steps_go_on(folder):
     assert scalars.of_wandb(first.rows | second.rows)["train/loss"] == values
     # TensorBoard's file holds float32.
     assert scalars.of_tensorboard(folder / "runs/cut")["train/loss"] == pytest.approx(values, 1e-6)
+
+
+def test_of_a_killed_part_the_rows_up_to_the_checkpoint_are_logged_anew(folder):
+    place, settings = folder / "runs/killed", (*SCHNET, "test=false")
+    with logging_every_step():
+        with interrupted_in(3), pytest.raises(RunInterruptedError):
+            run.train(configuration("killed", *settings))
+        with pytest.MonkeyPatch.context() as patch, interrupted_in(4):
+            patch.setattr(wandb_parts, "end_part", lambda folder: None)
+            with pytest.raises(RunInterruptedError):
+                run.train(configuration("killed", *settings, "resume=true"))
+        _, lost = logged_runs(place)
+        assert lost.steps == [4, 5, 6, 7]
+        run.train(configuration("killed", *settings, "resume=true"))
+    assert not lost.folder.exists()
+    first, second = logged_runs(place)
+    assert first.run.run_id == second.run.run_id == lost.run.run_id
+    assert first.steps == [1, 2, 3]
+    assert second.steps == [4, 5, 6, 7, 8, 9, 10, 11, 12]
+    csv = scalars.of_csv(place)
+    assert scalars.of_wandb(first.rows | second.rows) == csv
+    assert second.summary["valid/loss"]["min"] == min(
+        v for s, v in csv["valid/loss"].items() if s > 3
+    )
+
+
+def test_a_killed_part_that_was_sent_stays_as_it_is(tmp_path):
+    part = tmp_path / "wandb/offline-run-1-a"
+    part.mkdir(parents=True)
+    wandb_parts.begin_part(tmp_path, part.name, 7)
+    (part / "run-a.wandb.syncstate").touch()
+    assert wandb_parts.remove_killed_part(tmp_path) is None
+    assert part.exists()
+    wandb_parts.begin_part(tmp_path, part.name, None)
+    (part / "run-a.wandb.syncstate").unlink()
+    assert wandb_parts.remove_killed_part(tmp_path) is None
+    assert not part.exists()
 
 
 def test_a_new_run_in_a_folder_is_another_run_and_overwriting_takes_the_old_one_away(folder):
