@@ -2,7 +2,6 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger as LightningLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -18,21 +17,30 @@ class TensorBoardLogger(LightningLogger):
     The configuration is a text at the beginning. At the end the HPARAMS tab gets it beside
     `scalars_of` the record.
 
-    Args:
-        save_dir: the folder of the run.
-        settings: as of Lightning's logger.
-
     Raises:
         ImportError: if tensorboard is not installed.
     """
 
-    def __init__(self, save_dir: str, **settings: Any) -> None:
+    def __init__(self) -> None:
         if find_spec("tensorboard") is None:
             raise ImportError(
                 "tensorboard is not installed: pip install 'sus2bench[tensorboard]', or choose "
                 "logger=csv"
             )
-        super().__init__(save_dir, **settings)
+        super().__init__(save_dir="", name=None, version="tensorboard", default_hp_metric=False)
+        self.folder: Path | None = None
+        """Of the run; the files are in `tensorboard/` below it."""
+
+    @property
+    def root_dir(self) -> str:
+        """The folder of the run.
+
+        Raises:
+            ValueError: if no run has begun.
+        """
+        if self.folder is None:
+            raise ValueError("TensorBoardLogger logs between begin_run and end_run: set its folder")
+        return str(self.folder)
 
     @rank_zero_only
     def begin(self, step: int) -> None:
@@ -47,6 +55,7 @@ class TensorBoardLogger(LightningLogger):
     @rank_zero_only
     def begin_run(self, record: Record, folder: Path, goes_on: bool) -> None:
         """Starts anew, unless the run goes on."""
+        self.folder = folder
         if not goes_on:
             for file in Path(self.log_dir).glob("events.out.tfevents.*"):
                 file.unlink()

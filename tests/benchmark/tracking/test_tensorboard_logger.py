@@ -33,7 +33,8 @@ def test_configuration_is_a_text_and_results_are_beside_it_in_hparams(folder):
 
 
 def test_steps_after_the_last_checkpoint_of_a_killed_run_do_not_stay(folder):
-    csv, board = CSVLogger(folder), TensorBoardLogger(str(folder), name=None, version="killed")
+    csv, board = CSVLogger(folder), TensorBoardLogger()
+    board.folder = folder
     csv.begin(0)
     for step in range(1, 8):
         for logger in (csv, board):
@@ -44,7 +45,7 @@ def test_steps_after_the_last_checkpoint_of_a_killed_run_do_not_stay(folder):
         logger.begin(4)
         logger.log_metrics({"train/loss": 0.5}, 6)
         logger.finalize("success")
-    of_board = accumulated(folder / "killed").Scalars("train/loss")
+    of_board = accumulated(folder / "tensorboard").Scalars("train/loss")
     assert [event.step for event in of_board] == [1, 2, 3, 4, 6]
     assert {event.step: event.value for event in of_board} == pytest.approx(
         scalars.of_csv(folder)["train/loss"], rel=1e-6
@@ -61,7 +62,12 @@ def test_overwriting_a_run_leaves_nothing_of_the_old_one(folder):
     assert sorted(scalars.of_tensorboard(place)["train/loss"]) == [1, 2, 3]
 
 
+def test_without_a_run_there_is_no_folder():
+    with pytest.raises(ValueError, match="set its folder"):
+        _ = TensorBoardLogger().experiment
+
+
 def test_without_tensorboard_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr(tensorboard_logger, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'sus2bench\[tensorboard\]'"):
-        TensorBoardLogger("runs")
+        TensorBoardLogger()
