@@ -27,6 +27,8 @@ def records(path):
             continue
         _, length, kind = FRAGMENT.unpack_from(data, position)
         position += FRAGMENT.size
+        if position + length > len(data):
+            return  # is being written
         collected += data[position : position + length]
         position += length
         if kind in (WHOLE, LAST):
