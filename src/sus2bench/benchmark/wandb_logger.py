@@ -184,7 +184,7 @@ class WandbLogger(Logger):
         if self.parity is not None:
             for split in splits:
                 picture = folder / f"parity_{split}.png"
-                self.parity({split: folder / f"predictions_{split}.npz"}).savefig(picture)
+                self.parity({split: folder / f"predictions_{split}.npz"}).savefig(picture, dpi=200)
                 panels[f"parity/{split}"] = wandb.Image(str(picture))
                 files.append(picture)
         run.log(panels, step=int(record["timings"].get("steps", 0)))
