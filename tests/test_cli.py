@@ -83,6 +83,7 @@ def test_help_of_the_program_lists_every_command(arguments, capsys):
         "speed",
         "compare",
         "compare-speed",
+        "dashboard",
         "data",
         "prune",
         "extend",
@@ -94,7 +95,10 @@ def test_help_of_the_program_lists_every_command(arguments, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["train", "sweep", "evaluate", "speed", "compare", "compare-speed", "data", "records", "rerun"],
+    [
+        *("train", "sweep", "evaluate", "speed", "compare", "compare-speed"),
+        *("dashboard", "data", "records", "rerun"),
+    ],
 )
 def test_help_of_each_command_fits_a_terminal_line(command, capsys):
     assert cli.main([command, "--help"]) == 0

@@ -20,6 +20,7 @@ CONF = Path(__file__).parents[2] / "conf"
 NEEDS = {
     "tensorboard": "tensorboard",
     "wandb": "wandb",
+    "all": "wandb",
     "schedule_free": "schedulefree",
     "soap": "pytorch_optimizer",
 }
@@ -88,7 +89,9 @@ def test_loggers_keep_the_csv_file(name, tmp_path):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     group = OmegaConf.to_container(compose("logger", name))
-    cfg = OmegaConf.create({"logger": group, "name": "a", "paths": {"output": str(tmp_path)}})
+    if "wandb" in group:
+        group["wandb"]["tags"] = ["model"]  # there are no choices without a command line
+    cfg = OmegaConf.create({"logger": group, "paths": {"output": str(tmp_path)}})
     loggers = {key: instantiate(part) for key, part in cfg.logger.items()}
     assert "csv" in loggers
     assert all(isinstance(logger, pl.loggers.Logger) for logger in loggers.values())

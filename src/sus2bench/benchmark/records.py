@@ -23,8 +23,7 @@ FILE_NAME = "record.json"
 
 Record = dict[str, Any]
 
-# Endings of metric names and what they are measured in; the longest that fits is meant.
-_UNITS = {
+UNITS = {
     "_meV": "meV/atom",
     "_meV_A": "meV/Å",
     "_GPa": "GPa",
@@ -37,6 +36,7 @@ _UNITS = {
     "_eV_A": "eV/Å",
     "_per_atom_deviation_eV": "eV/atom",
 }
+"""Endings of metric names and what they are measured in; the longest that fits is meant."""
 
 
 class RecordError(ValueError):
@@ -46,8 +46,8 @@ class RecordError(ValueError):
 def unit_of(metric: str) -> str:
     """Unit of a metric by the ending of its name, an element suffix (``/Ni``) apart."""
     name = metric.partition("/")[0]
-    fitting = [ending for ending in _UNITS if name.endswith(ending)]
-    return _UNITS[max(fitting, key=len)] if fitting else "1"
+    fitting = [ending for ending in UNITS if name.endswith(ending)]
+    return UNITS[max(fitting, key=len)] if fitting else "1"
 
 
 def config_hash(config: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from sus2bench.benchmark.reporting import RunInterruptedError, recorded, write_s
 from sus2bench.benchmark.sources import source_of, species_list
 from sus2bench.benchmark.stability import settings_of
 from sus2bench.benchmark.stopwatch import threads
+from sus2bench.benchmark.tracking import Tracker, tracked
 from sus2bench.data.datamodule import FrameDataModule
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
@@ -62,7 +63,13 @@ def train(cfg: DictConfig) -> Record:
     OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
     gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
     same_bits = deterministic(cfg.deterministic, gpu=gpu)
-    with recorded(cfg, "train") as record, threads(cfg.threads), same_bits:
+    with (
+        tracked(folder) as tracker,
+        recorded(cfg, "train") as record,
+        threads(cfg.threads),
+        same_bits,
+    ):
+        tracker.begin(record, _parts(cfg.logger), goes_on=_goes_on(cfg, folder))
         record["hardware"]["threads"] = torch.get_num_threads()
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
         with measure.timed(record, "data_seconds"):
@@ -74,7 +81,8 @@ def train(cfg: DictConfig) -> Record:
             potential, added = beginning.with_elements_of(datamodule, cfg, start)
         freeze(potential, plain(cfg.potential.freeze))
         measure.describe_potential(record, potential, datamodule)
-        result = _fit(cfg, record, potential, added, datamodule, folder)
+        tracker.describe()
+        result = _fit(cfg, record, potential, added, datamodule, tracker)
         if result.best_checkpoint is not None:
             potential = load_potential(result.best_checkpoint, dtype=dtype_of(cfg))
             record["model"]["checkpoint"] = str(result.best_checkpoint.relative_to(folder))
@@ -162,12 +170,12 @@ def _fit(
     potential: Potential,
     added: Mapping[str, str],
     datamodule: FrameDataModule,
-    folder: Path,
+    tracker: Tracker,
 ) -> FitResult:
     """Initial values (unless a run goes on) and training; raises if it was interrupted."""
-    loss = instantiate(cfg.loss, _convert_="all")
+    folder, loss = tracker.folder, instantiate(cfg.loss, _convert_="all")
     extra: Regularization = instantiate(cfg.regularization, _convert_="all")
-    if not (cfg.resume and (folder / "checkpoints" / "last.ckpt").is_file()):
+    if not _goes_on(cfg, folder):
         with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
             initial = beginning.initial_values(cfg, potential, added, datamodule, loss, extra)
         record["model"]["initialisation"] = initial
@@ -176,7 +184,7 @@ def _fit(
         used = record["timings"].get("initialise_seconds", 0.0)
         regularization = None if extra.is_zero else extra
         budget = _budget(cfg, used)
-        result = _take_steps(cfg, potential, loss, regularization, datamodule, budget, folder)
+        result = _take_steps(cfg, potential, loss, regularization, datamodule, budget, tracker)
         record["phases"] = list(result.phases)
     else:
         result = store_exact(potential, folder)
@@ -204,7 +212,7 @@ def _take_steps(
     regularization: Regularization | None,
     datamodule: FrameDataModule,
     budget: Budget,
-    folder: Path,
+    tracker: Tracker,
 ) -> FitResult:
     def module(phase: Phase) -> PotentialModule:
         return PotentialModule(
@@ -227,12 +235,17 @@ def _take_steps(
             module,
             datamodule,
             budget,
-            folder=folder,
+            folder=tracker.folder,
             trainer=instantiate(cfg.trainer, _convert_="all"),
             callbacks=lambda: [*_parts(cfg.callbacks), *_until_convergence(cfg.budget)],
-            loggers=_parts(cfg.logger),
+            loggers=tracker.loggers,
             resume="last" if cfg.resume else None,
         )
+
+
+def _goes_on(cfg: DictConfig, folder: Path) -> bool:
+    """Whether a run is resumed from a checkpoint."""
+    return bool(cfg.resume) and (folder / "checkpoints" / "last.ckpt").is_file()
 
 
 @contextmanager

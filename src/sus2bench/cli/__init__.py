@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "compare": _compare,
         "compare-speed": _compare_speed,
         "report": _report,
+        "dashboard": _dashboard,
         "data": _data,
         "prune": _prune,
         "extend": _extend,
@@ -190,6 +191,13 @@ def _report(arguments: list[str]) -> int:
     from sus2bench.cli.report import report
 
     return report(arguments, _Parser(prog="sus2bench report", add_help=False, allow_abbrev=False))
+
+
+def _dashboard(arguments: list[str]) -> int:
+    from sus2bench.cli.dashboard import dashboard
+
+    parser = _Parser(prog="sus2bench dashboard", add_help=False, allow_abbrev=False)
+    return dashboard(arguments, parser)
 
 
 def _data(arguments: list[str]) -> int:

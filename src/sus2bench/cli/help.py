@@ -11,6 +11,7 @@ from sus2bench.cli.configuration import (
     group_options,
     primary_config,
 )
+from sus2bench.cli.dashboard import HELP as _DASHBOARD
 from sus2bench.cli.records import HELP as _OF_RECORDS
 from sus2bench.cli.report import HELP as _REPORT
 
@@ -31,6 +32,7 @@ commands:
   records        query, merge and verify many records
   rerun          repeat the run of a record, and say what came out differently
   report         write a site of records: leaderboard, plots, a page per run
+  dashboard      make a workspace in W&B for the runs of a project
   data           list the data sets, describe one
   prune          a potential of some of the elements of another, with the same predictions
   extend         a potential with more elements, to be trained further
@@ -214,6 +216,7 @@ _WITHOUT_CONFIG = {
     "compare": _COMPARE,
     "compare-speed": _COMPARE_SPEED,
     "report": _REPORT,
+    "dashboard": _DASHBOARD,
     "data": _DATA,
     "prune": _PRUNE,
     "extend": _EXTEND,

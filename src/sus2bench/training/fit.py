@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
@@ -25,6 +25,14 @@ from sus2bench.training.whole_set.data import WholeSetData
 from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
 Status = Literal["completed", "stopped_early", "interrupted"]
+
+
+@runtime_checkable
+class ContinuedLogger(Protocol):
+    """A logger that can go on with what an earlier part of the run has logged."""
+
+    def begin(self, step: int) -> None:
+        """The run begins or goes on after `step`; what was logged of later ones does not count."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +79,8 @@ def fit(
     """Trains a potential within a budget.
 
     Afterwards `module.potential` holds the weights of the best checkpoint (averaged ones where they
-    are kept), unless the run was interrupted; without checkpoints the last weights. W&B runs are
-    finished whatever happens.
+    are kept), unless the run was interrupted; without checkpoints the last weights. W&B runs of
+    Lightning's logger are finished whatever happens.
 
     Args:
         module: the potential with loss, optimizer and schedule.
@@ -185,8 +193,9 @@ def _begin_history(loggers: list[Logger], folder: Path, step: int) -> Path | Non
     for logger in loggers:
         if isinstance(logger, CSVLogger):
             logger.folder = logger.folder or folder
-            logger.begin(step)
             path = logger.path
+        if isinstance(logger, ContinuedLogger):
+            logger.begin(step)
     return path
 
 
@@ -252,7 +261,7 @@ def _ended_by(status: Status, budget: Budget, steps: int, frames: int) -> str | 
 
 
 def finish(loggers: Iterable[Logger]) -> None:
-    """Ends W&B runs, which would otherwise swallow the next run of the same process."""
+    """Ends W&B runs of Lightning's logger, which would swallow the next run of this process."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()

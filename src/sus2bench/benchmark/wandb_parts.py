@@ -1,0 +1,74 @@
+"""What a run keeps in its folder for W&B: its id, and which part of the run is under way.
+
+Offline each part of a run that was gone on with has a file of its own. W&B keeps the last 32 kB of
+it in memory, and `wandb sync` stops at a file that lacks its end. The last part of a run that was
+killed (not of one that was interrupted) is therefore removed when the run goes on, and what
+`metrics.csv` has of it is logged anew.
+"""
+
+import csv
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+SUBFOLDER = "wandb"
+"""Of the folder of a run; everything that W&B writes is in it."""
+_PART = "part.json"
+
+
+def run_id(folder: Path, goes_on: bool) -> str:
+    """The id of W&B for the run in a folder: a new one, unless that run goes on."""
+    file = folder / SUBFOLDER / "run_id"
+    if not (goes_on and file.is_file()):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(secrets.token_hex(6), encoding="utf-8")
+    return file.read_text("utf-8")
+
+
+def begin_part(folder: Path, name: str, after: int | None) -> None:
+    """Notes the part that is under way.
+
+    Args:
+        folder: of the run.
+        name: of the part's folder.
+        after: the step that its rows follow; None as long as there are none.
+    """
+    text = json.dumps({"name": name, "after": after})
+    (folder / SUBFOLDER / _PART).write_text(text, encoding="utf-8")
+
+
+def end_part(folder: Path) -> None:
+    """Notes that no part is under way."""
+    (folder / SUBFOLDER / _PART).unlink(missing_ok=True)
+
+
+def remove_killed_part(folder: Path) -> int | None:
+    """Removes a part that was never ended, unless it has been sent.
+
+    Returns:
+        The step after which rows are to be logged anew; None if there are none.
+    """
+    note = folder / SUBFOLDER / _PART
+    if not note.is_file():
+        return None
+    part = json.loads(note.read_text("utf-8"))
+    note.unlink()
+    place = folder / SUBFOLDER / part["name"]
+    if any(place.glob("*.sync*")):  # what `wandb sync` leaves beside a file
+        return None
+    shutil.rmtree(place, ignore_errors=True)
+    after: int | None = part["after"]
+    return after
+
+
+def logged_rows(file: Path, after: int, last: int) -> Iterator[tuple[int, dict[str, float]]]:
+    """Rows of `metrics.csv` with a step larger than `after`, and `last` at most."""
+    if not file.is_file():
+        return
+    with file.open(newline="", encoding="utf-8") as text:
+        for row in csv.DictReader(text):
+            step = int(row.pop("step"))
+            if after < step <= last:
+                yield step, {name: float(value) for name, value in row.items() if value}
