@@ -52,7 +52,7 @@ def changed(**content):
 
 
 def test_a_configuration_is_the_same_wherever_its_files_lie_and_however_it_was_begun(job):
-    moved = changed(paths={"output": "elsewhere"}, resume=True)
+    moved = changed(paths={"output": "elsewhere"}, resume=True, logger={"csv": {}})
     moved["data"] |= {"cutoff": 5.0, "cache_dir": "cache"}
     moved["data"]["source"]["folder"] = "elsewhere"
     write(job, config=moved)

@@ -23,6 +23,7 @@ one that left a checkpoint or a record, but no end of it."""
 # the data follows from the model.
 _ASIDE = (
     "paths",
+    "logger",
     "resume",
     "overwrite",
     "data.cutoff",
