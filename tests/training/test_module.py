@@ -93,7 +93,7 @@ def test_the_gradient_is_clipped_over_both_precisions(tmp_path):
     class Watch(pl.Callback):
         norms = []
 
-        def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        def on_train_batch_end(self, trainer, pl_module, *args, **kwargs):
             gradients = [
                 p.grad.double().ravel() for p in pl_module.parameters() if p.grad is not None
             ]

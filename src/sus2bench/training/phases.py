@@ -27,6 +27,7 @@ from sus2bench.training.fit import FitResult, finish, fit, resume_source
 from sus2bench.training.module import PotentialModule
 from sus2bench.training.resume import read_checkpoint
 from sus2bench.training.schedules import Constant, Schedule
+from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,13 @@ def fit_phases(
         raise ValueError("a run needs at least one phase: see conf/training")
     folder, loggers = Path(folder), list(loggers)
     names, stages = list(phases), list(phases.values())
+    if getattr(datamodule, "accumulate", 1) > 1 and not any(
+        _takes_batches(make_module(stage)) for stage in stages
+    ):
+        raise ValueError(
+            f"data.accumulate={datamodule.accumulate} is for optimizers of mini-batches; here all "
+            "are of the whole training set, which they go through in blocks anyway: leave it out"
+        )
     standing = _standing(resume, callbacks, folder, names)
     source, reports, best = standing.checkpoint, standing.earlier, standing.best
     before = standing.best_before
@@ -205,6 +213,10 @@ def _callbacks(
     if checkpoints is not None:
         checkpoints.best_score = best
     return parts
+
+
+def _takes_batches(module: PotentialModule) -> bool:
+    return not isinstance(module.configure_optimizers(), WholeSetOptimizer)
 
 
 def _checkpoints(callbacks: Iterable[Callback]) -> Checkpoints | None:
