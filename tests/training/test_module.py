@@ -84,8 +84,8 @@ def test_a_gradient_that_is_zero_everywhere_is_an_error(tmp_path):
         run(tmp_path, module, data)
 
 
-def test_accumulated_gradients_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="accumulate_grad_batches must be 1"):
+def test_accumulation_over_batches_is_refused_with_the_key_that_does_it(tmp_path):
+    with pytest.raises(ValueError, match=r"accumulate_grad_batches must be 1.*data\.accumulate"):
         run(tmp_path, make_module(), accumulate_grad_batches=2)
 
 

@@ -65,7 +65,7 @@ class Message(nn.Module):
         weights = basis @ torch.cat((self.filter.weight.T, self.filter.bias.unsqueeze(0)))
         messages = self.scalars(s).index_select(0, neighbour) * weights
         parts = messages.split(self.features, dim=-1)
-        s = s.index_add(0, centre, parts[0])
+        s = s.index_add(0, centre, parts[0].to(s.dtype))
         direction, along = directions.unsqueeze(-1), parts[1].unsqueeze(1)
         if v is None:
             zero = s.new_zeros(len(s), 3, self.features)
