@@ -23,6 +23,8 @@ CUTOFF = 3.6
 class PairSum(SiteEnergyModel):
     """A perceptron on a smooth sum over neighbours: the smallest model with curvature."""
 
+    mixed_precision = True
+
     def __init__(self, species, cutoff=CUTOFF, width=8, seed=0):
         super().__init__(species, cutoff)
         self.width, self.seed = width, seed

@@ -231,6 +231,7 @@ def _take_steps(
             trainer=instantiate(cfg.trainer, _convert_="all"),
             callbacks=lambda: [*_parts(cfg.callbacks), *_until_convergence(cfg.budget)],
             loggers=_parts(cfg.logger),
+            precision=cfg.precision,
             resume="last" if cfg.resume else None,
         )
 

@@ -64,6 +64,7 @@ class BehlerParrinello(SiteEnergyModel):
 
     smoothness = 1  # f_c has a continuous slope, no more
     strictly_local = True
+    mixed_precision = True
     centre: Tensor
     half_range: Tensor
     eta: Tensor

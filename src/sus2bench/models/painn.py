@@ -112,6 +112,8 @@ class PaiNN(SiteEnergyModel):
         ValueError: sizes below 1, or a bad species list or cutoff.
     """
 
+    mixed_precision = True
+
     def __init__(
         self,
         species: Sequence[str | int],

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch_geometric.data import Data
 
-from sus2bench.models.potential import Potential
+from sus2bench.models.potential import Potential, Prediction
 from sus2bench.training.accumulation import add_gradient
 from sus2bench.training.checks import FiniteLosses, check_gradient
 from sus2bench.training.distributed import world_size
@@ -242,7 +242,7 @@ class PotentialModule(pl.LightningModule):
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         """Adds the errors of a batch."""
-        prediction = self.potential(batch)
+        prediction = self._evaluated(batch)
         self._valid.add(self.loss.sums(prediction, batch))
         self._errors[0].update(prediction, batch)
 
@@ -274,7 +274,7 @@ class PotentialModule(pl.LightningModule):
 
     def test_step(self, batch: Data, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds the errors of a batch."""
-        self._errors[dataloader_idx].update(self.potential(batch), batch)
+        self._errors[dataloader_idx].update(self._evaluated(batch), batch)
 
     def on_test_epoch_end(self) -> None:
         """Stores and logs the errors of each test set."""
@@ -284,6 +284,12 @@ class PotentialModule(pl.LightningModule):
         }
         for name, report in self.test_errors.items():
             self._log({f"{name}/{k}": v for k, v in report.items()})
+
+    def _evaluated(self, batch: Data) -> Prediction:
+        """In full precision, whatever that of training steps."""
+        with torch.autocast(self.device.type, enabled=False):
+            prediction: Prediction = self.potential(batch)
+        return prediction
 
     def _log(self, values: Mapping[str, float]) -> None:
         """Writes to all loggers; Lightning's own way would cost time in every step."""
