@@ -161,8 +161,24 @@ def test_float16_without_a_gpu_is_refused(tmp_path):
 def test_models_that_do_not_take_mixed_precision_are_named(tmp_path):
     module = make_module(potential=Potential(SUS2(["Ni", "Cu"], 3.6, channels=1)))
     module.potential.to(torch.float32)
-    with pytest.raises(ValueError, match="SUS2 is not made for"):
+    with pytest.raises(ValueError, match="SUS2 does not take factors"):
         fit(module, DataModule(), Budget(max_steps=1), folder=tmp_path, precision="bf16-mixed")
+
+
+def adam(fused):
+    return partial(torch.optim.AdamW, lr=1e-3, fused=fused)
+
+
+def test_a_fused_optimizer_is_clipped_in_bfloat16_and_refused_with_a_scaled_loss(tmp_path):
+    gradients = Gradients()
+    module = make_module(potential=make_potential(torch.float32))
+    module._make_optimizer = adam(fused=True)
+    clipping = partial(pl.Trainer, accelerator="cpu", gradient_clip_val=0.01)
+    settings = {"folder": tmp_path, "trainer": clipping, "callbacks": [gradients]}
+    fit(module, DataModule(), Budget(max_steps=2), precision="bf16-mixed", **settings)
+    assert float(gradients.last.norm()) == pytest.approx(0.01, rel=1e-3)
+    with pytest.raises(ValueError, match="fused=false, or precision=full"):
+        fit(module, DataModule(), Budget(max_steps=2), precision="16-mixed", **settings)
 
 
 def test_a_later_phase_that_needs_all_digits_is_found_before_the_first(tmp_path):

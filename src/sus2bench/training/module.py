@@ -18,6 +18,7 @@ from sus2bench.training.distributed import world_size
 from sus2bench.training.loss import PotentialLoss, count_labels
 from sus2bench.training.metrics import ErrorAccumulator
 from sus2bench.training.parameter_groups import parameter_groups
+from sus2bench.training.precision import clip_gradients
 from sus2bench.training.regularization import Regularization
 from sus2bench.training.resume import (
     CHECKPOINT_VERSION,
@@ -183,6 +184,10 @@ class PotentialModule(pl.LightningModule):
 
     def optimizer_zero_grad(self, *args: Any) -> None:
         """Nothing: Lightning calls this after `training_step`, which has begun with it."""
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *args: Any, **limits: Any) -> None:
+        """Clips the gradient before a step."""
+        clip_gradients(self.trainer, optimizer)
 
     def _count_frames(self, share: int) -> None:
         """Counts the frames of a batch, of which this process has a share."""

@@ -14,6 +14,8 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch.optim import Optimizer
 
 from sus2bench.models.potential import Potential
@@ -44,18 +46,31 @@ def trainer_settings(precision: str) -> dict[str, Any]:
 
 def check_precision(precision: str, potential: Potential, optimizer: Optimizer) -> None:
     """Raises ValueError where nothing or nothing good would come of a lower precision."""
-    model = type(potential.model).__name__
     if precision == "full":
         return
     if isinstance(optimizer, WholeSetOptimizer):
         reason = f"{type(optimizer).__name__} needs all digits of the loss"
     elif potential.dtype != torch.float32:
-        reason = f"products of {potential.dtype} stay what they are: dtype=float32"
+        reason = f"products of {potential.dtype} keep all their digits; dtype=float32"
     elif precision.endswith("mixed") and not potential.model.mixed_precision:
-        reason = f"{model} is not made for factors of different types, and would not gain by them"
+        reason = f"{type(potential.model).__name__} does not take factors of different types"
+    elif precision == "16-mixed" and getattr(optimizer, "_step_supports_amp_scaling", False):
+        reason = "a fused optimizer cannot clip the gradient of a scaled loss; give it fused=false"
     else:
         return
     raise ValueError(f"precision={precision} is not for this run: {reason}, or precision=full")
+
+
+def clip_gradients(trainer: pl.Trainer, optimizer: Optimizer) -> None:
+    """Clips as the trainer has been told to.
+
+    Lightning's mixed precision refuses fused optimizers, because they undo the scale of the loss
+    after the clipping. In bfloat16 there is no such scale, and `check_precision` has seen to the
+    rest.
+    """
+    algorithm = GradClipAlgorithmType(trainer.gradient_clip_algorithm or "norm")
+    limit = trainer.gradient_clip_val or 0.0
+    Precision.clip_gradients(trainer.precision_plugin, optimizer, limit, algorithm)
 
 
 def check_device(precision: str, trainer: pl.Trainer) -> None:
