@@ -1,5 +1,7 @@
 """Whether training works: losses are finite, and the first gradient is not zero."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +41,15 @@ class FiniteLosses:
             f"the training loss is {float(losses[first])} on the batch of frames {frames} "
             f"(positions in the training set) near step {step}. Look for wrong labels "
             "or atoms on top of each other there, lower the learning rate or clip gradients"
+        )
+
+
+def check_whole_set(loss: float, step: int) -> None:
+    """Raises FloatingPointError if the loss of the training set is not finite."""
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"the loss of the training set is {loss} near step {step}. Look for wrong "
+            "labels or atoms on top of each other, or train by mini-batches first"
         )
 
 

@@ -1,6 +1,5 @@
 """The one LightningModule: how every potential is trained, validated and tested."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,8 +12,7 @@ from torch_geometric.data import Data
 
 from sus2bench.models.potential import Potential, Prediction
 from sus2bench.training.accumulation import add_gradient
-from sus2bench.training.checks import FiniteLosses, check_gradient
-from sus2bench.training.distributed import world_size
+from sus2bench.training.checks import FiniteLosses, check_gradient, check_whole_set
 from sus2bench.training.loss import PotentialLoss, count_labels
 from sus2bench.training.metrics import ErrorAccumulator
 from sus2bench.training.parameter_groups import parameter_groups
@@ -165,21 +163,22 @@ class PotentialModule(pl.LightningModule):
             return None
         parts = batch if isinstance(batch, list) else [batch]
         frames = torch.cat([part.frame_index for part in parts])
-        self._count_frames(len(frames))
+        self.frames += frames_of_batch(self.trainer, self.position, len(frames))
         counts = count_labels(parts)
         self.trainer.optimizers[0].zero_grad()
-        total: Tensor = counts.new_zeros(())
-        for part in parts:
-            loss, sums = self.loss(self(part), part, counts)
-            self._window.add(sums)
-            total = total + loss.detach()
-            if part is not parts[-1]:
-                add_gradient(self.trainer, loss)
+        before = [add_gradient(self.trainer, self._loss_of(part, counts)) for part in parts[:-1]]
+        loss = self._loss_of(parts[-1], counts)
         if self.regularization is not None:
             # In full on each process: their gradients are averaged.
-            extra = self.regularization(self.potential)
-            loss, total = loss + extra, total + extra.detach()
-        self._finite.add(total, frames, self.step)
+            loss = loss + self.regularization(self.potential)
+        self._finite.add(torch.stack([*before, loss.detach()]).sum(), frames, self.step)
+        return loss
+
+    def _loss_of(self, part: Data, counts: Tensor) -> Tensor:
+        """The loss of a part of a batch with so many labels, which the log counts."""
+        loss: Tensor
+        loss, sums = self.loss(self(part), part, counts)
+        self._window.add(sums)
         return loss
 
     def optimizer_zero_grad(self, *args: Any) -> None:
@@ -189,23 +188,13 @@ class PotentialModule(pl.LightningModule):
         """Clips the gradient before a step."""
         clip_gradients(self.trainer, optimizer)
 
-    def _count_frames(self, share: int) -> None:
-        """Counts the frames of a batch, of which this process has a share."""
-        alone = world_size() == 1
-        self.frames += share if alone else frames_of_batch(self.trainer, self.position, share)
-
     def _step_over_whole_set(self, optimizer: WholeSetOptimizer) -> None:
         counting: Any = self.optimizers()
         counting.step()
         trainer: Any = self.trainer
         evaluations = int(optimizer.report.get("evaluations", 1))
         self.frames += evaluations * len(trainer.datamodule.train)
-        loss = optimizer.report["loss"]
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss of the training set is {loss} near step {self.step}. Look for wrong "
-                "labels or atoms on top of each other, or train by mini-batches first"
-            )
+        check_whole_set(optimizer.report["loss"], self.step)
 
     def on_train_batch_end(self, outputs: Any, batch: Data, batch_idx: int) -> None:
         """Counts the batch and logs."""
