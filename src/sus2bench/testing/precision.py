@@ -13,9 +13,9 @@ class PrecisionTests(ContractBase):
     def test_mixed_precision_is_as_near_as_its_digits(self) -> None:
         """Forces with products of matrices in bfloat16 and float16; a loss gradient in the former.
 
-        (In float16 a gradient needs a scaled loss to stay in range.) Their 8 and 11 bits leave some 0.4 % and 0.05 % of each product; a tenth and a fiftieth of
-        the largest force show that nothing is wrong, not that it is accurate. A model that says it
-        takes none is left alone.
+        (In float16 a gradient needs a scaled loss to stay in range.) Their 8 and 11 bits leave some
+        0.4 % and 0.05 % of each product; a tenth and a fiftieth of the largest force show that
+        nothing is wrong, not that it is accurate. A model that says it takes none is left alone.
         """
         for dtype, part in ((torch.bfloat16, 0.1), (torch.float16, 0.02)):
             potential = self.build(torch.float32).train()
