@@ -36,12 +36,13 @@ class Divided(DataModule):
         return self.loader(self.valid, 3)
 
 
-def trainer_of(processes):
+def trainer_of(processes, clip=None):
+    """A trainer of one process, or that of `trainer=ddp`."""
     if processes == 1:
-        return partial(pl.Trainer, accelerator="cpu")
+        return partial(pl.Trainer, accelerator="cpu", gradient_clip_val=clip)
     with hydra.initialize_config_dir(str(CONF / "trainer"), version_base="1.3"):
         cfg = hydra.compose("ddp", ["accelerator=cpu", f"devices={processes}"])
-    cfg.gradient_clip_val = None
+    cfg.gradient_clip_val = clip
     return hydra.utils.instantiate(OmegaConf.to_container(cfg))
 
 

@@ -23,6 +23,8 @@ CUTOFF = 3.6
 class PairSum(SiteEnergyModel):
     """A perceptron on a smooth sum over neighbours: the smallest model with curvature."""
 
+    mixed_precision = True
+
     def __init__(self, species, cutoff=CUTOFF, width=8, seed=0):
         super().__init__(species, cutoff)
         self.width, self.seed = width, seed
@@ -80,8 +82,9 @@ def make_frames(count: int, seed: int = 0, *, unlabelled: bool = False) -> list[
 class DataModule(pl.LightningDataModule):
     test_names = ("test", "far")
 
-    def __init__(self, train=22, valid=6, batch_size=4, unlabelled=False):
+    def __init__(self, train=22, valid=6, batch_size=4, unlabelled=False, accumulate=1):
         super().__init__()
+        self.accumulate = accumulate
         self.train = make_frames(train, 1, unlabelled=unlabelled)
         self.valid = make_frames(valid, 2, unlabelled=unlabelled)
         self.batch_size = batch_size
@@ -90,7 +93,13 @@ class DataModule(pl.LightningDataModule):
         atoms = [len(frame.pos) for frame in self.train]
         edges = [frame.edge_index.shape[1] for frame in self.train]
         sampler = FrameBatchSampler(atoms, edges, batch_size=self.batch_size)
-        return DataLoader(self.train, batch_sampler=sampler, collate_fn=collate)
+        return DataLoader(self.train, batch_sampler=sampler, collate_fn=self.joined)
+
+    def joined(self, frames):
+        """A batch, or its parts."""
+        if self.accumulate == 1:
+            return collate(frames)
+        return [collate(frames[part :: self.accumulate]) for part in range(self.accumulate)]
 
     def val_dataloader(self):
         return DataLoader(self.valid, batch_size=4, collate_fn=collate)

@@ -84,8 +84,8 @@ def test_a_gradient_that_is_zero_everywhere_is_an_error(tmp_path):
         run(tmp_path, module, data)
 
 
-def test_accumulated_gradients_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="accumulate_grad_batches must be 1"):
+def test_accumulation_over_batches_is_refused_with_the_key_that_does_it(tmp_path):
+    with pytest.raises(ValueError, match=r"accumulate_grad_batches must be 1.*data\.accumulate"):
         run(tmp_path, make_module(), accumulate_grad_batches=2)
 
 
@@ -93,7 +93,7 @@ def test_the_gradient_is_clipped_over_both_precisions(tmp_path):
     class Watch(pl.Callback):
         norms = []
 
-        def on_before_zero_grad(self, trainer, pl_module, optimizer):
+        def on_train_batch_end(self, trainer, pl_module, *args, **kwargs):
             gradients = [
                 p.grad.double().ravel() for p in pl_module.parameters() if p.grad is not None
             ]

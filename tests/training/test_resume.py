@@ -70,6 +70,7 @@ VARIANTS = {
     "plateau": {"schedule": "plateau"},
     "validation_by_steps": {"val_check_interval": 4, "check_val_every_n_epoch": None},
     "validation_within_epochs": {"val_check_interval": 3},
+    "batches_in_parts": {"accumulate": 3},
 }
 
 
@@ -95,6 +96,7 @@ def references(tmp_path_factory):
         *(("plateau", step) for step in (12, 14)),
         *(("validation_by_steps", step) for step in (4, 6, 13)),
         *(("validation_within_epochs", step) for step in (3, 6, 10)),
+        *(("batches_in_parts", step) for step in (6, 10)),
     ],
 )
 def test_resumed_after_a_signal(tmp_path, references, variant, step):

@@ -36,13 +36,14 @@ def train(
     decay=0.9,
     extra=(),
     monitor="valid/loss",
+    accumulate=1,
     **trainer,
 ):
     module = make_module(schedule=SCHEDULES[schedule]())
     average = [] if decay is None else [WeightAverage(decay)]
     result: FitResult = fit(
         module,
-        DataModule(),
+        DataModule(accumulate=accumulate),
         Budget(max_steps=steps),
         folder=Path(folder),
         trainer=partial(pl.Trainer, accelerator="cpu", gradient_clip_val=1.0, **trainer),

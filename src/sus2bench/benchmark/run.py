@@ -239,6 +239,7 @@ def _take_steps(
             trainer=instantiate(cfg.trainer, _convert_="all"),
             callbacks=lambda: [*_parts(cfg.callbacks), *_until_convergence(cfg.budget)],
             loggers=tracker.loggers,
+            precision=cfg.precision,
             resume="last" if cfg.resume else None,
         )
 

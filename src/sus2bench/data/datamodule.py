@@ -48,6 +48,8 @@ class FrameDataModule(LightningDataModule):
         batch_size: frames in a global training batch, unless a budget is given.
         max_atoms: budget of atoms of a global training batch.
         max_edges: budget of edges of a global training batch.
+        accumulate: parts of a process' share of a training batch that are computed one after the
+            other, for less memory and the same steps.
         eval_batch_size: frames in a batch of evaluation.
         eval_max_edges: budget of edges of a batch of evaluation, in place of its size.
         frames_per_block: frames of a test set that follow each other and belong together, as those
@@ -82,6 +84,7 @@ class FrameDataModule(LightningDataModule):
         batch_size: int = 8,
         max_atoms: int | None = None,
         max_edges: int | None = None,
+        accumulate: int = 1,
         eval_batch_size: int = 16,
         eval_max_edges: int | None = None,
         frames_per_block: int | None = None,
@@ -106,6 +109,13 @@ class FrameDataModule(LightningDataModule):
             )
         self.train_stride = train_stride
         self.batch_size, self.max_atoms, self.max_edges = batch_size, max_atoms, max_edges
+        by_number = max_atoms is None and max_edges is None
+        if accumulate < 1 or (by_number and accumulate > batch_size):
+            raise ValueError(
+                f"data.accumulate={accumulate} parts of a batch: give at least 1, and at most the "
+                f"frames of a batch, data.batch_size={batch_size}"
+            )
+        self.accumulate = accumulate
         self.eval_batch_size, self.eval_max_edges = eval_batch_size, eval_max_edges
         if frames_per_block is not None and frames_per_block < 1:
             raise ValueError(f"frames_per_block is at least 1, or null; got {frames_per_block}")
@@ -193,7 +203,7 @@ class FrameDataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        return self._loader(self.train, sampler)
+        return FrameLoader(self.train, sampler, self.num_workers, self.accumulate)
 
     def val_dataloader(self) -> FrameLoader:
         """The validation frames in their order."""
@@ -225,9 +235,6 @@ class FrameDataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        return self._loader(dataset, sampler)
-
-    def _loader(self, dataset: FrameDataset, sampler: FrameBatchSampler) -> FrameLoader:
         return FrameLoader(dataset, sampler, self.num_workers)
 
     def _ranks(self) -> tuple[int, int]:

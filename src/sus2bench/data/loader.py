@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from torch_geometric.data import Batch
 
 from sus2bench.data.dataset import FrameDataset
-from sus2bench.data.samplers import FrameBatchSampler
+from sus2bench.data.samplers import FrameBatchSampler, deal
 
 
 class FrameLoader(DataLoader[int]):
@@ -27,27 +27,44 @@ class FrameLoader(DataLoader[int]):
         frames: the data set.
         sampler: says which frames make a batch.
         workers: number of other processes; 0: batches are made here, when they are asked for.
+        accumulate: parts of a batch; above 1 a batch is a list of so many batches of like size,
+            or as many as it has frames.
     """
 
-    def __init__(self, frames: FrameDataset, sampler: FrameBatchSampler, workers: int) -> None:
+    def __init__(
+        self, frames: FrameDataset, sampler: FrameBatchSampler, workers: int, accumulate: int = 1
+    ) -> None:
+        make = frames.batch if accumulate == 1 else _InParts(frames, accumulate)
         super().__init__(
             range(len(frames)),  # type: ignore[arg-type]
             batch_sampler=sampler,
-            collate_fn=_Packed(frames.batch) if workers else frames.batch,
+            collate_fn=_Packed(make) if workers else make,
             num_workers=workers,
             # Its own generator: each pass would draw a seed from the global one.
             generator=torch.Generator(),
         )
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Batch | list[Batch]]:  # type: ignore[override]
         for batch in super().__iter__():
             yield pickle.loads(batch) if isinstance(batch, bytes) else batch
+
+
+class _InParts:
+    """Batches as lists of smaller ones."""
+
+    def __init__(self, frames: FrameDataset, parts: int) -> None:
+        self._frames, self._sizes, self._parts = frames, frames.num_edges, parts
+
+    def __call__(self, indices: Sequence[int]) -> list[Batch]:
+        count = min(self._parts, len(indices))
+        dealt = [deal(indices, self._sizes, part, count) for part in range(count)]
+        return [self._frames.batch(part) for part in dealt]
 
 
 class _Packed:
     """Batches as bytes: tensors go from process to process one by one, as an open file each."""
 
-    def __init__(self, batch: Callable[[Sequence[int]], Batch]) -> None:
+    def __init__(self, batch: Callable[[Sequence[int]], Batch | list[Batch]]) -> None:
         self._batch = batch
 
     def __call__(self, indices: Sequence[int]) -> bytes:

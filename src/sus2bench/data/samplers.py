@@ -143,10 +143,8 @@ class FrameBatchSampler(Sampler[list[int]]):
         return [share for share in shares if share]
 
     def _share(self, batch: list[int]) -> list[int]:
-        """This rank's part: frames dealt by size, back and forth, so that ranks wait little."""
-        dealt = sorted(batch, key=lambda frame: (-int(self.sizes[frame, 1]), frame))
-        turn = 2 * self.world_size
-        return dealt[self.rank :: turn] + dealt[turn - 1 - self.rank :: turn]
+        """This rank's part, as large as those of others, so that ranks wait little."""
+        return deal(batch, self.sizes[:, 1], self.rank, self.world_size)
 
     def _count_batches(self) -> int:
         frames = np.arange(len(self.sizes))
@@ -202,6 +200,20 @@ class FrameBatchSampler(Sampler[list[int]]):
                 "alone: %s%s",
                 len(large), atoms, edges, large[:10].tolist(), " ..." if len(large) > 10 else "",
             )  # fmt: skip
+
+
+def deal(frames: Sequence[int], sizes: npt.NDArray[np.int64], place: int, places: int) -> list[int]:
+    """The frames that one of several places gets, dealt by size, back and forth.
+
+    Args:
+        frames: to be dealt.
+        sizes: of all frames of the data set.
+        place: which of the places.
+        places: how many there are; with fewer frames the last ones get none.
+    """
+    dealt = sorted(frames, key=lambda frame: (-int(sizes[frame]), frame))
+    turn = 2 * places
+    return dealt[place::turn] + dealt[turn - 1 - place :: turn]
 
 
 def _fill_in_order(

@@ -53,6 +53,10 @@ class SiteEnergyModel(nn.Module, ABC):
     """Whether the energy of an atom depends on its own edges alone, unlike in message passing, so
     that large systems can be evaluated block by block."""
 
+    mixed_precision: ClassVar[bool] = False
+    """Whether its matrix products may be taken in half precision while it is trained, by autocast:
+    whatever it adds up or multiplies then has to allow for factors of either type."""
+
     species_index: Tensor
 
     def __init__(self, species: Sequence[str | int], cutoff: float) -> None:

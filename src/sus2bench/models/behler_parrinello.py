@@ -64,6 +64,7 @@ class BehlerParrinello(SiteEnergyModel):
 
     smoothness = 1  # f_c has a continuous slope, no more
     strictly_local = True
+    mixed_precision = True
     centre: Tensor
     half_range: Tensor
     eta: Tensor
@@ -107,7 +108,7 @@ class BehlerParrinello(SiteEnergyModel):
         site = x.new_zeros(len(x))
         for element, network in enumerate(self.networks):
             atoms = torch.nonzero(types == element).flatten()
-            site = site.index_add(0, atoms, network(x[atoms]).squeeze(-1))
+            site = site.index_add(0, atoms, network(x[atoms]).squeeze(-1).to(site.dtype))
         return site
 
     def symmetry_functions(self, frame: Data) -> Tensor:

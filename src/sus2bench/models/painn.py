@@ -65,7 +65,7 @@ class Message(nn.Module):
         weights = basis @ torch.cat((self.filter.weight.T, self.filter.bias.unsqueeze(0)))
         messages = self.scalars(s).index_select(0, neighbour) * weights
         parts = messages.split(self.features, dim=-1)
-        s = s.index_add(0, centre, parts[0])
+        s = s.index_add(0, centre, parts[0].to(s.dtype))
         direction, along = directions.unsqueeze(-1), parts[1].unsqueeze(1)
         if v is None:
             zero = s.new_zeros(len(s), 3, self.features)
@@ -91,7 +91,7 @@ class Update(nn.Module):
     def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Features s (N, F) and v (N, 3, F) to their new values."""
         u_v, v_v = self.u(v), self.v(v)
-        norm = (v_v.square().sum(1) + NORM_FLOOR).sqrt()
+        norm = (v_v.to(s.dtype).square().sum(1) + NORM_FLOOR).sqrt()  # the floor is 0 in float16
         parts = self.mix(torch.cat((s, norm), dim=-1)).split(self.features, dim=-1)
         s = s + parts[0] + parts[1] * (u_v * v_v).sum(1)
         return s, v + u_v * parts[2].unsqueeze(1) if len(parts) == 3 else v
@@ -111,6 +111,8 @@ class PaiNN(SiteEnergyModel):
     Raises:
         ValueError: sizes below 1, or a bad species list or cutoff.
     """
+
+    mixed_precision = True
 
     def __init__(
         self,

@@ -77,6 +77,8 @@ class SchNet(SiteEnergyModel):
         ValueError: sizes below 1 (Gaussians: 2), or a bad species list or cutoff.
     """
 
+    mixed_precision = True
+
     def __init__(
         self,
         species: Sequence[str | int],

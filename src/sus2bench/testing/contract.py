@@ -12,12 +12,13 @@ from sus2bench.models.scaling import ScalesToData
 from sus2bench.testing.derivatives import DerivativeTests
 from sus2bench.testing.limits import LimitTests
 from sus2bench.testing.potentials import perturb
+from sus2bench.testing.precision import PrecisionTests
 from sus2bench.testing.storage import StorageTests
 from sus2bench.testing.structures import structures
 from sus2bench.testing.symmetries import SymmetryTests
 
 
-class ContractTests(DerivativeTests, SymmetryTests, LimitTests, StorageTests):
+class ContractTests(DerivativeTests, SymmetryTests, LimitTests, StorageTests, PrecisionTests):
     """Inherit in a class whose name begins with `Test` and define `build`."""
 
 

@@ -49,7 +49,8 @@ class RunControl(Callback):
         if trainer.accumulate_grad_batches != 1:
             raise ValueError(
                 "trainer.accumulate_grad_batches must be 1, because the loss is normalised by the "
-                "labels of a batch: use a larger data.batch_size"
+                "labels of a batch: data.batch_size is that of a step, and data.accumulate cuts it "
+                "into parts that are computed one after the other"
             )
         if trainer.enable_validation and world_size() > 1 and not sum(trainer.num_val_batches):
             raise ValueError(

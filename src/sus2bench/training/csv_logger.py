@@ -47,6 +47,7 @@ class CSVLogger(Logger):
             raise ValueError("the CSV logger has no folder yet: give one, or let `fit` do so")
         return self.folder / self._file
 
+    @rank_zero_only
     def begin(self, step: int) -> None:
         """Keeps the rows of an earlier run up to `step`; at step 0 the file is new.
 

@@ -20,6 +20,7 @@ from sus2bench.training.control import RunControl, TrainingInterruptedError
 from sus2bench.training.csv_logger import CSVLogger
 from sus2bench.training.module import PotentialModule
 from sus2bench.training.own_average import OwnAverage, averages_itself
+from sus2bench.training.precision import TF32, check_device, check_precision, trainer_settings
 from sus2bench.training.resume import read_checkpoint
 from sus2bench.training.whole_set.data import WholeSetData
 from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
@@ -73,6 +74,7 @@ def fit(
     trainer: Callable[..., pl.Trainer] = pl.Trainer,
     callbacks: Iterable[Callback] = (),
     loggers: Iterable[Logger] = (),
+    precision: str = "full",
     resume: str | os.PathLike[str] | None = None,
     more_follows: bool = False,
 ) -> FitResult:
@@ -91,6 +93,7 @@ def fit(
             accelerator="cpu")`; callbacks, loggers and everything a budget decides are added.
         callbacks: e.g. `Checkpoints`, `WeightAverage`, `ProgressBar`.
         loggers: e.g. `CSVLogger`.
+        precision: of training steps: `full`, `tf32`, `bf16-mixed`, `16-mixed`; see `precision.py`.
         resume: checkpoint to go on from; `last` is that of `folder`, or a new start if there is
             none; None starts anew.
         more_follows: keep the loggers open, for another phase of the same run.
@@ -100,12 +103,13 @@ def fit(
 
     Raises:
         FloatingPointError: a loss or a weight is not finite.
-        ValueError: misconfigured loss, trainer or checkpoint; the text says which.
+        ValueError: misconfigured loss, trainer, precision or checkpoint; the text says which.
     """
     folder = Path(folder)
     callbacks, loggers = list(callbacks), list(loggers)
-    adapted: dict[str, Any] = {}
+    adapted = trainer_settings(precision)
     optimizer = module.configure_optimizers()
+    check_precision(precision, module.potential, optimizer)
     if averages_itself(optimizer):
         callbacks = [c for c in callbacks if not isinstance(c, WeightAverage)] + [OwnAverage()]
     if isinstance(optimizer, WholeSetOptimizer):
@@ -120,9 +124,10 @@ def fit(
     done = 0 if state is None else int(state["global_step"])
     history = _begin_history(loggers, folder, module.first_step + done)
     control = RunControl(budget)
+    rounding = [TF32()] if precision == "tf32" else []
     with _quiet():
         run = trainer(
-            callbacks=[control, *callbacks],
+            callbacks=[*rounding, control, *callbacks],
             logger=loggers or False,
             default_root_dir=folder,
             max_epochs=-1,
@@ -136,6 +141,7 @@ def fit(
             plugins=[AtomicCheckpointIO()],
             **adapted,
         )
+    check_device(precision, run)
     over = None if state is None else _over(budget, state)
     if over is not None:
         _deploy(module, checkpoints)

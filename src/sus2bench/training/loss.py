@@ -5,10 +5,12 @@
 with d(x) = x^2, |x|, or Huber's function, and n_q the number of labelled values (frames, force
 components, the nine stress components) in the batch. In a distributed run n_q counts the labels of
 all processes and each process multiplies by their number, so that the average of the processes'
-gradients is the gradient of the single-process loss of the same global batch.
+gradients is the gradient of the single-process loss of the same global batch. Where a batch is
+computed in parts, n_q counts the labels of all of them, so that the parts' losses add up to that of
+the batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -59,6 +61,12 @@ def atoms_per_frame(frame: Data) -> Tensor:
 def label_masks(frame: Data) -> tuple[Tensor, Tensor, Tensor]:
     """Where there are labels: energy (B,), forces (N, 3), stress (B, 3, 3); bool."""
     return ~torch.isnan(frame.energy), ~torch.isnan(frame.forces), ~torch.isnan(frame.stress)
+
+
+def count_labels(frames: Iterable[Data]) -> Tensor:
+    """Number of labelled values per term (3,), float64, in batches of all processes together."""
+    counts = [torch.stack([mask.sum() for mask in label_masks(frame)]) for frame in frames]
+    return sum_over_ranks(torch.stack(counts).sum(dim=0).to(torch.float64))
 
 
 def masked_difference(value: Tensor, label: Tensor, mask: Tensor) -> Tensor:
@@ -145,18 +153,21 @@ class PotentialLoss(nn.Module):
         """
         return torch.dot(self._weights / counts.clamp(min=1.0), sums)
 
-    def forward(self, prediction: Prediction, frame: Data) -> tuple[Tensor, LossSums]:
+    def forward(
+        self, prediction: Prediction, frame: Data, counts: Tensor | None = None
+    ) -> tuple[Tensor, LossSums]:
         """The loss to differentiate and the sums of this process' part of the batch.
 
         Args:
             prediction: of the frames in `frame`.
             frame: batch with labels; NaN where there is none.
+            counts: `count_labels` of the whole batch, if `frame` is a part of it.
 
         Returns:
             Scalar float64 loss, and the detached sums.
         """
         local = self.sums(prediction, frame)
-        counts = sum_over_ranks(local.counts)
+        counts = count_labels([frame]) if counts is None else counts
         loss = self.total(local.sums, counts) * world_size()
         return loss, LossSums(local.sums.detach(), local.counts)
 

@@ -1,6 +1,5 @@
 """The one LightningModule: how every potential is trained, validated and tested."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,11 +10,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch_geometric.data import Data
 
-from sus2bench.models.potential import Potential
-from sus2bench.training.distributed import sum_over_ranks, world_size
-from sus2bench.training.loss import TERMS, LossSums, PotentialLoss
+from sus2bench.models.potential import Potential, Prediction
+from sus2bench.training.accumulation import add_gradient
+from sus2bench.training.checks import FiniteLosses, check_gradient, check_whole_set
+from sus2bench.training.loss import PotentialLoss, count_labels
 from sus2bench.training.metrics import ErrorAccumulator
 from sus2bench.training.parameter_groups import parameter_groups
+from sus2bench.training.precision import clip_gradients
 from sus2bench.training.regularization import Regularization
 from sus2bench.training.resume import (
     CHECKPOINT_VERSION,
@@ -24,14 +25,12 @@ from sus2bench.training.resume import (
     next_position,
     set_position,
 )
+from sus2bench.training.running_loss import RunningLoss
 from sus2bench.training.schedules import Constant, Schedule
 from sus2bench.training.whole_set.batches import FrameBlocks
 from sus2bench.training.whole_set.linear_solve import ReadoutSolver
 from sus2bench.training.whole_set.objective import Objective
 from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
-
-DEFERRED_CHECKS = 32
-"""Steps after which losses are checked on an accelerator, where each check waits for the device."""
 
 
 class PotentialModule(pl.LightningModule):
@@ -101,10 +100,9 @@ class PotentialModule(pl.LightningModule):
         self._make_optimizer = optimizer
         self._whole_set: WholeSetOptimizer | None = None
         self._solver: ReadoutSolver | None = None
-        self._window = LossSums(torch.zeros(3, dtype=torch.float64), torch.zeros(3).double())
-        self._valid = LossSums(self._window.sums.clone(), self._window.counts.clone())
+        self._window, self._valid = RunningLoss(), RunningLoss()
         self._errors: list[ErrorAccumulator] = [ErrorAccumulator()]
-        self._unchecked: list[tuple[Tensor, Tensor]] = []
+        self._finite = FiniteLosses()
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; the schedule acts on its learning rates before each step."""
@@ -131,7 +129,7 @@ class PotentialModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Puts the sums of losses where the model is, and shows an optimizer the whole set."""
-        self._window = LossSums(*(value.to(self.device) for value in self._window))
+        self._window.to(self.device)
         if self._whole_set is not None or self.solve_every is not None:
             trainer: Any = self.trainer
             frames = FrameBlocks(trainer.datamodule.train, self.device)
@@ -154,29 +152,41 @@ class PotentialModule(pl.LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * factor
 
-    def training_step(self, batch: Data, batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Data | list[Data], batch_idx: int) -> Tensor | None:
         """The loss of a batch; FloatingPointError, with the frames named, if it is not finite.
 
+        Of a batch in parts, that of the last one: the gradients of the others are there by then.
         With an optimizer of the whole set: its step.
         """
         if self._whole_set is not None:
             self._step_over_whole_set(self._whole_set)
             return None
-        seen = len(batch.frame_index)
-        if world_size() > 1:
-            seen = frames_of_batch(self.trainer, self.position, seen)
-        self.frames += seen
-        loss: Tensor
-        loss, sums = self.loss(self(batch), batch)
+        parts = batch if isinstance(batch, list) else [batch]
+        frames = torch.cat([part.frame_index for part in parts])
+        self.frames += frames_of_batch(self.trainer, self.position, len(frames))
+        counts = count_labels(parts)
+        self.trainer.optimizers[0].zero_grad()
+        before = [add_gradient(self.trainer, self._loss_of(part, counts)) for part in parts[:-1]]
+        loss = self._loss_of(parts[-1], counts)
         if self.regularization is not None:
             # In full on each process: their gradients are averaged.
             loss = loss + self.regularization(self.potential)
-        self._window.sums.add_(sums.sums)
-        self._window.counts.add_(sums.counts)
-        self._unchecked.append((loss.detach(), batch.frame_index))
-        if loss.device.type == "cpu" or len(self._unchecked) >= DEFERRED_CHECKS:
-            self.check_losses()
+        self._finite.add(torch.stack([*before, loss.detach()]).sum(), frames, self.step)
         return loss
+
+    def _loss_of(self, part: Data, counts: Tensor) -> Tensor:
+        """The loss of a part of a batch with so many labels, which the log counts."""
+        loss: Tensor
+        loss, sums = self.loss(self(part), part, counts)
+        self._window.add(sums)
+        return loss
+
+    def optimizer_zero_grad(self, *args: Any) -> None:
+        """Nothing: Lightning calls this after `training_step`, which has begun with it."""
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *args: Any, **limits: Any) -> None:
+        """Clips the gradient before a step."""
+        clip_gradients(self.trainer, optimizer)
 
     def _step_over_whole_set(self, optimizer: WholeSetOptimizer) -> None:
         counting: Any = self.optimizers()
@@ -184,26 +194,7 @@ class PotentialModule(pl.LightningModule):
         trainer: Any = self.trainer
         evaluations = int(optimizer.report.get("evaluations", 1))
         self.frames += evaluations * len(trainer.datamodule.train)
-        loss = optimizer.report["loss"]
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss of the training set is {loss} near step {self.step}. Look for wrong "
-                "labels or atoms on top of each other, or train by mini-batches first"
-            )
-
-    def check_losses(self) -> None:
-        """Raises FloatingPointError if a loss since the last check was not finite."""
-        losses = torch.stack([loss for loss, _ in self._unchecked]) if self._unchecked else None
-        pending, self._unchecked = self._unchecked, []
-        if losses is None or bool(torch.isfinite(losses).all()):
-            return
-        first = int((~torch.isfinite(losses)).nonzero()[0])
-        frames = pending[first][1].tolist()
-        raise FloatingPointError(
-            f"the training loss is {float(losses[first])} on the batch of frames {frames} "
-            f"(positions in the training set) near step {self.step}. Look for wrong labels "
-            "or atoms on top of each other there, lower the learning rate or clip gradients"
-        )
+        check_whole_set(optimizer.report["loss"], self.step)
 
     def on_train_batch_end(self, outputs: Any, batch: Data, batch_idx: int) -> None:
         """Counts the batch and logs."""
@@ -214,7 +205,7 @@ class PotentialModule(pl.LightningModule):
             self._log_whole_set(self._whole_set)
             return
         if self.global_step == 1:
-            self._check_gradient()
+            check_gradient(self.potential, self.loss, self._window.total())
         if self.global_step % self.log_every == 0:
             self._log_training()
 
@@ -225,32 +216,14 @@ class PotentialModule(pl.LightningModule):
         if optimizer.converged:
             self.trainer.should_stop = True
 
-    def _check_gradient(self) -> None:
-        sums, counts = (sum_over_ranks(value).tolist() for value in self._window)
-        weights = self.loss.weights.values()
-        errors = [total for total, n, w in zip(sums, counts, weights, strict=True) if n and w]
-        if errors and not any(errors):
-            return  # a perfect fit, as of one isolated atom by its atomic energy
-        gradients = (p.grad for p in self.potential.parameters() if p.grad is not None)
-        if any(counts) and not any(bool(gradient.any()) for gradient in gradients):
-            raise ValueError(
-                "the gradient of the loss is zero for every parameter in the first step: no term "
-                f"with a positive weight ({self.loss.weights}) has labels, or the model does not "
-                "depend on its parameters"
-            )
-
     def _log_training(self) -> None:
-        sums, counts = (sum_over_ranks(value) for value in self._window)
-        values = {"train/loss": float(self.loss.total(sums, counts))}
-        for term, total, count in zip(TERMS, sums.tolist(), counts.tolist(), strict=True):
-            if count:
-                values[f"train/loss_{term}"] = total / count
+        values = {"train/loss": self._window.loss(self.loss)}
+        values |= {f"train/loss_{term}": mean for term, mean in self._window.terms().items()}
         if self.regularization is not None:
             with torch.no_grad():
                 values["train/regularization"] = float(self.regularization(self.potential))
         values["train/learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
-        self._window.sums.zero_()
-        self._window.counts.zero_()
+        self._window.clear()
         self._log(values)
         self.log("train/loss", values["train/loss"], prog_bar=True, logger=False)
 
@@ -258,22 +231,18 @@ class PotentialModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Empties the sums."""
-        zeros = torch.zeros(3, dtype=torch.float64, device=self.device)
-        self._valid = LossSums(zeros, zeros.clone())
+        self._valid = RunningLoss(self.device)
         self._errors = [ErrorAccumulator()]
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         """Adds the errors of a batch."""
-        prediction = self.potential(batch)
-        sums = self.loss.sums(prediction, batch)
-        self._valid.sums.add_(sums.sums)
-        self._valid.counts.add_(sums.counts)
+        prediction = self._evaluated(batch)
+        self._valid.add(self.loss.sums(prediction, batch))
         self._errors[0].update(prediction, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Logs loss and errors of the whole set, and tells the schedule."""
-        sums, counts = (sum_over_ranks(value) for value in self._valid)
-        loss = float(self.loss.total(sums, counts))
+        loss = self._valid.loss(self.loss)
         values = {"valid/loss": loss}
         values.update({f"valid/{k}": v for k, v in self._errors[0].compute().items()})
         self._errors[0].reset()
@@ -299,7 +268,7 @@ class PotentialModule(pl.LightningModule):
 
     def test_step(self, batch: Data, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds the errors of a batch."""
-        self._errors[dataloader_idx].update(self.potential(batch), batch)
+        self._errors[dataloader_idx].update(self._evaluated(batch), batch)
 
     def on_test_epoch_end(self) -> None:
         """Stores and logs the errors of each test set."""
@@ -309,6 +278,12 @@ class PotentialModule(pl.LightningModule):
         }
         for name, report in self.test_errors.items():
             self._log({f"{name}/{k}": v for k, v in report.items()})
+
+    def _evaluated(self, batch: Data) -> Prediction:
+        """In full precision, whatever that of training steps."""
+        with torch.autocast(self.device.type, enabled=False):
+            prediction: Prediction = self.potential(batch)
+        return prediction
 
     def _log(self, values: Mapping[str, float]) -> None:
         """Writes to all loggers; Lightning's own way would cost time in every step."""
@@ -334,7 +309,7 @@ class PotentialModule(pl.LightningModule):
             "position": position,
             "batches_per_epoch": int(self.trainer.num_training_batches),
             "schedule": self.schedule.state_dict(),
-            "window": [value.clone() for value in self._window],
+            "window": self._window.state(),
             "ended": self.ended,
             "frames": self.frames,
             "phase": self.phase,
@@ -347,7 +322,7 @@ class PotentialModule(pl.LightningModule):
         self.position = dict(state["position"])
         self.frames = int(state.get("frames", 0))  # older checkpoints do not count them
         self.schedule.load_state_dict(state["schedule"])
-        self._window = LossSums(*state["window"])
+        self._window.restore(state["window"])
         # Checkpoints from before energies could be held have no such entry.
         if state.get("isolated_atoms") is not None:
             self.potential.atomic_energies.hold(state["isolated_atoms"])

@@ -25,8 +25,10 @@ from sus2bench.training.budget import Budget
 from sus2bench.training.checkpoints import Checkpoints
 from sus2bench.training.fit import FitResult, finish, fit, resume_source
 from sus2bench.training.module import PotentialModule
+from sus2bench.training.precision import check_precision
 from sus2bench.training.resume import read_checkpoint
 from sus2bench.training.schedules import Constant, Schedule
+from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ def fit_phases(
     trainer: Callable[..., pl.Trainer] = pl.Trainer,
     callbacks: Callable[[], Iterable[Callback]] = tuple,
     loggers: Iterable[Logger] = (),
+    precision: str = "full",
     resume: str | os.PathLike[str] | None = None,
 ) -> FitResult:
     """Trains a potential in phases; see the top of the file, and `fit` for what one phase does.
@@ -85,6 +88,7 @@ def fit_phases(
         trainer: as of `fit`.
         callbacks: makes new callbacks for a phase.
         loggers: of all phases.
+        precision: as of `fit`.
         resume: as of `fit`.
 
     Returns:
@@ -98,6 +102,7 @@ def fit_phases(
         raise ValueError("a run needs at least one phase: see conf/training")
     folder, loggers = Path(folder), list(loggers)
     names, stages = list(phases), list(phases.values())
+    _check(stages, make_module, precision, getattr(datamodule, "accumulate", 1))
     standing = _standing(resume, callbacks, folder, names)
     source, reports, best = standing.checkpoint, standing.earlier, standing.best
     before = standing.best_before
@@ -121,6 +126,7 @@ def fit_phases(
                 trainer=trainer,
                 callbacks=parts,
                 loggers=loggers,
+                precision=precision,
                 resume=source,
                 more_follows=True,
             )
@@ -205,6 +211,26 @@ def _callbacks(
     if checkpoints is not None:
         checkpoints.best_score = best
     return parts
+
+
+def _check(
+    phases: Sequence[Phase],
+    make_module: Callable[[Phase], PotentialModule],
+    precision: str,
+    accumulate: int,
+) -> None:
+    """Finds what a later phase would refuse, before the first one, and what no phase would use."""
+    by_batches = False
+    for phase in phases:
+        module = make_module(phase)
+        optimizer = module.configure_optimizers()
+        check_precision(precision, module.potential, optimizer)
+        by_batches |= not isinstance(optimizer, WholeSetOptimizer)
+    if accumulate > 1 and not by_batches:
+        raise ValueError(
+            f"data.accumulate={accumulate} is for optimizers of mini-batches; here all are of the "
+            "whole training set, which they go through in blocks anyway: leave it out"
+        )
 
 
 def _checkpoints(callbacks: Iterable[Callback]) -> Checkpoints | None:

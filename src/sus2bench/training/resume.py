@@ -57,6 +57,8 @@ def frames_of_batch(trainer: pl.Trainer, position: dict[str, int], share: int) -
         share: frames of this process; those of others are as many if the loader has no
             `FrameBatchSampler`, which knows.
     """
+    if trainer.world_size == 1:
+        return share
     sampler = getattr(trainer.train_dataloader, "batch_sampler", None)
     if not isinstance(sampler, FrameBatchSampler):
         return share * trainer.world_size

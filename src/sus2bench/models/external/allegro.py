@@ -65,6 +65,8 @@ class Allegro(BuiltNetwork):
         ValueError: sizes that are too small, or a bad species list or cutoff.
     """
 
+    mixed_precision = True
+
     def __init__(
         self,
         species: Sequence[str | int],

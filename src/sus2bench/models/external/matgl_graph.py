@@ -42,6 +42,8 @@ class MatGLModel(SiteEnergyModel):
         ValueError: a bad species list or cutoff, or what the package refuses.
     """
 
+    mixed_precision = True
+
     package_class: ClassVar[str]
     """Name of the network's class in `matgl.models`."""
     fixed: ClassVar[Mapping[str, Any]]

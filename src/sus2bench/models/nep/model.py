@@ -42,6 +42,7 @@ class NEP(SiteEnergyModel):
 
     smoothness = 1
     strictly_local = True
+    mixed_precision = True
 
     descriptor_scaler: Tensor
     neighbours: Tensor
