@@ -26,7 +26,6 @@ COMMON = (
     "resume=true",
 )
 SECOND_ORDER = "optimizer=levenberg_marquardt"
-REGULARIZED = "regularization=default"  # as model=sus2 is without this script; all other runs none
 # What each run has beside what all of them share; lm is the one the later ones change.
 CHOICES: dict[str, tuple[str, ...]] = {
     "adamw_0.002": ("optimizer=adamw", "optimizer.algorithm.lr=0.002"),
@@ -45,7 +44,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "lm_energy_33": (SECOND_ORDER, "loss.energy=33"),
     "lm_energy_100": (SECOND_ORDER, "loss.energy=100"),
     "lm_multistart_16": (SECOND_ORDER, "potential.multistart={starts: 16}"),
-    "lm_regularized": (SECOND_ORDER, REGULARIZED),
+    "lm_regularized": (SECOND_ORDER, "regularization=default"),
     "lm_zbl": (SECOND_ORDER, "potential.zbl=true"),
 }
 
@@ -57,12 +56,9 @@ def train(choice: str, seed: int, options: argparse.Namespace) -> bool:
     if record.is_file() and json.loads(record.read_text())["status"] == "completed":
         print(f"{name}: kept, {record} is complete", flush=True)
         return True
-    settings = CHOICES[choice]
-    if REGULARIZED not in settings:
-        settings = (*settings, "regularization=none")
     arguments = [
         *COMMON,
-        *settings,
+        *CHOICES[choice],
         f"seed={seed}",
         f"name={name}",
         f"budget.max_time={options.seconds:g}",

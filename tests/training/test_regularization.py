@@ -121,12 +121,6 @@ def test_models_without_such_parameters_are_refused(term):
         Regularization(**{term: 1.0})(make_potential())
 
 
-def test_optional_terms_are_left_out_of_models_without_such_parameters():
-    weak = Regularization(readout=1.0, smoothness=1.0, optional=True)
-    assert weak.residuals(make_potential()).shape == (0,)
-    assert len(weak.residuals(potential_of())) > 0
-
-
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_weights_that_are_none_are_refused(weight):
     with pytest.raises(ValueError, match="regularization.smoothness is a weight"):
@@ -138,14 +132,24 @@ def test_a_prior_of_other_elements_is_refused():
         Regularization(atomic_energies=1.0, prior={"Xe": 1.0})(potential_of())
 
 
+class _Losses(pl.Callback):
+    """Losses of training steps, and what they should be: those of the batch and the potential."""
+
+    def __init__(self):
+        self.found, self.expected = [], []
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        plain, _ = module.loss(module(batch), batch)
+        self.expected.append(float(plain) + float(module.regularization(module.potential)))
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.found.append(float(outputs["loss"]))
+
+
 def test_the_module_adds_it_to_the_loss_of_a_batch_and_logs_it_apart(tmp_path):
     regularization = Regularization(**TERMS["all"])
-    module = make_module(potential=potential_of().train(), regularization=regularization)
-    batch = collate(make_frames(4))
-    plain, _ = module.loss(module(batch), batch)
-    expected = float(plain) + float(regularization(module.potential))
-    assert float(module.training_step(batch, 0)) == pytest.approx(expected, rel=1e-12)
-
+    module = make_module(potential=potential_of(), regularization=regularization)
+    losses = _Losses()
     start = float(regularization(module.potential))
     result = fit(
         module,
@@ -153,8 +157,10 @@ def test_the_module_adds_it_to_the_loss_of_a_batch_and_logs_it_apart(tmp_path):
         Budget(max_steps=4),
         folder=tmp_path,
         trainer=partial(pl.Trainer, accelerator="cpu"),
+        callbacks=[losses],
         loggers=[CSVLogger()],
     )
+    assert losses.found == pytest.approx(losses.expected, rel=1e-12)
     with result.history.open() as file:
         logged = [row["train/regularization"] for row in csv.DictReader(file)]
     values = [float(value) for value in logged if value]

@@ -12,7 +12,7 @@ residuals, which least-squares optimizers ask for.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -31,8 +31,6 @@ class Regularization:
         prior: what isolated atoms should have, eV by chemical symbol; elements that are not named
             are free. Without it, all should have the same: for reference energies that are
             comparable between elements, as cohesive energies are and total ones are not.
-        optional: whether terms of parameters that a model does not have are left out; otherwise
-            they are an error.
 
     Raises:
         ValueError: a weight is negative or not finite.
@@ -44,8 +42,6 @@ class Regularization:
         smoothness: float = 0.0,
         atomic_energies: float = 0.0,
         prior: Mapping[str, float] | None = None,
-        *,
-        optional: bool = False,
     ) -> None:
         self.weights = {
             "readout": float(readout),
@@ -58,7 +54,6 @@ class Regularization:
                     f"regularization.{name} is a weight, finite and not negative, not {weight}"
                 )
         self.prior = None if prior is None else dict(prior)
-        self.optional = optional
 
     @property
     def is_zero(self) -> bool:
@@ -76,15 +71,16 @@ class Regularization:
         Raises:
             ValueError: the model has no such parameters, or the prior names other elements.
         """
-        terms: dict[str, Callable[[Potential], Tensor]] = {
+        terms = {
+            "readout": _readout,
+            "smoothness": _smoothness,
             "atomic_energies": self._atomic_energies,
         }
-        if not self.optional or isinstance(potential.model, MomentTensorModel):
-            terms |= {"readout": _readout, "smoothness": _smoothness}
         found = [potential.atomic_energies.values.new_zeros(0)]
-        for name, term in terms.items():
-            if weight := self.weights[name]:
-                found.append(term(potential).to(torch.float64).flatten() * math.sqrt(weight))
+        for name, weight in self.weights.items():
+            if weight:
+                values = terms[name](potential).to(torch.float64)
+                found.append(values.flatten() * math.sqrt(weight))
         return torch.cat(found)
 
     def linear_rows(self, potential: Potential, xi: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
