@@ -5,9 +5,7 @@ With gradient g and Gauss-Newton matrix A = J^T W J a step solves
     (A + damping D) step = -g,   D = diag(A), but at least a small part of its largest element,
 
 and the damping follows the ratio of the loss's decrease to the one that the quadratic model of the
-loss predicts (Marquardt, SIAM J. Appl. Math. 11, 431, 1963; Nielsen, IMM-REP-1999-05). It falls
-faster with each step in a row that goes as predicted: a quadratic model costs more than a trial, so
-that steps that are shorter than need be are dearer than one that has to be taken back.
+loss predicts (Marquardt, SIAM J. Appl. Math. 11, 431, 1963; Nielsen, IMM-REP-1999-05).
 """
 
 import math
@@ -25,8 +23,6 @@ SMALLEST_DAMPING = 1e-12
 # along the valleys of the loss, where the quadratic model soon fails.
 SMALLEST_DIAGONAL = 1e-3
 FACTOR = 4.0
-MOST_FACTORS = 3
-"""By FACTOR, FACTOR^2 and so on the damping falls, and at most by this power."""
 # Ratios of decreases, below and above which the damping is changed.
 POOR, GOOD = 0.25, 0.75
 # Small steps before it has converged.
@@ -89,7 +85,7 @@ class DampedGaussNewton(WholeSetOptimizer):
         if not 0 <= tolerance < 1:
             raise ValueError(f"tolerance is a relative decrease in [0, 1), not {tolerance}")
         self.damping, self.tolerance = damping, tolerance
-        self._slow = self._good = 0
+        self._slow = 0
 
     def quadratic_model(self, objective: Objective) -> QuadraticModel:
         """The loss about the present parameters."""
@@ -129,23 +125,20 @@ class DampedGaussNewton(WholeSetOptimizer):
 
     def _adapt(self, gain: float) -> None:
         """The next damping, from the ratio of the decrease to that of the quadratic model."""
-        self._good = self._good + 1 if gain > GOOD else 0
         if gain <= 0:
             self.damping *= FACTOR**2
         elif gain < POOR:
             self.damping *= FACTOR
         elif gain > GOOD:
-            factor = FACTOR ** min(self._good, MOST_FACTORS)
-            self.damping = max(self.damping / factor, SMALLEST_DAMPING)
+            self.damping = max(self.damping / FACTOR, SMALLEST_DAMPING)
 
     def own_state(self) -> dict[str, Any]:
         """See `WholeSetOptimizer`."""
-        return {"damping": self.damping, "slow": self._slow, "good": self._good}
+        return {"damping": self.damping, "slow": self._slow}
 
     def load_own_state(self, state: dict[str, Any]) -> None:
         """See `WholeSetOptimizer`."""
         self.damping, self._slow = float(state["damping"]), int(state["slow"])
-        self._good = int(state.get("good", 0))  # older checkpoints do not count them
 
 
 def _ratio(decrease: float, change: float) -> float:
