@@ -79,7 +79,8 @@ class PublishedFiles:
         looked = "\n".join(f"  {folder}" for folder in folders)
         raise DataUnavailableError(
             f"the file {file} of the data set {self.name} is not on this machine.\n"
-            f"Get it from {self.page} (licence: {self.licence}) and place it in one of\n{looked}\n"
+            f"It is made from what {self.page} publishes (licence: {self.licence}; docs/data.md). "
+            f"Place it in one of\n{looked}\n"
             "or set data.source.folder to the folder that holds it, data.source.base_url to where "
             "it can be downloaded, or SUS2BENCH_SHARED to a folder with data/<set> in it."
         )
@@ -97,8 +98,8 @@ class PublishedFiles:
         if found != self.sha256[path.name]:
             raise ValueError(
                 f"{path} is not the file that {self.name} was split into: its SHA-256 is {found}, "
-                f"expected {self.sha256[path.name]}. Fetch it again from {self.page}, or use "
-                "data=extxyz for files of your own"
+                f"expected {self.sha256[path.name]}. Restore it, or use data=extxyz for files of your "
+                f"own, such as others made from {self.page}"
             )
         return path
 
