@@ -5,8 +5,8 @@
     python scripts/training_report.py results/training/mlearn_* --out results/training/mlearn-report
 
 Times are processor time of one thread, for each of three seeds: diamond40 6 min (and one run of
-30), mlearn 6 to 16 min for each of six elements, unipero 40 min, alloy53 5 min for each of three
-forms. A run that is complete is kept; one that was cut goes on.
+30), mlearn 6 to 16 min for each of six elements, unipero 5 and 42 min, alloy53 5 min for each of
+five forms. A run that is complete is kept; one that was cut goes on.
 """
 
 import argparse
@@ -23,99 +23,85 @@ SEEDS = (0, 1, 2)
 # Where a step over all frames is long: first on a part of them, then from there on all, with a
 # damping that has proved small enough.
 GO_ON = "optimizer.algorithm.damping=1e-6"
-# Sizes below those of the MTPs of Zuo et al. (2020): 330 parameters for Ni, Cu and Mo, 126 for Li,
-# 914 for Si and Ge; cutoffs in Å are theirs.
-TWENTY = ("model.level=20", "model.max_rank=5", "model.radial_basis_size=7")
-TWENTY_LK = (*TWENTY[:2], "model.radial_basis_size=5", "model.scaling_map=LK")
-TWENTY_FOUR = (
-    "model.level=24",
-    "model.max_rank=5",
-    "model.channels=3",
-    "model.radial_basis_size=11",
-    "model.scaling_map=LK",
+# Minutes on a quarter of the frames before those on all, which conf/experiment/mlearn_*.yaml have
+# with the sizes.
+MLEARN = {"Mo": 0, "Li": 0, "Ni": 0, "Cu": 0, "Si": 4, "Ge": 4}
+REGULARIZED = (
+    "regularization=default",
+    "regularization.readout=1e-4",
+    "regularization.smoothness=1e-6",
 )
-# Of the frames for validation, four or five here: the MTPs were trained on all.
-FEW = "data.valid_fraction=0.02"
-SIXTEEN = (
-    "model.level=16",
-    "model.max_rank=5",
-    "model.channels=1",
-    "model.radial_basis_size=10",
-    "model.scaling_map=LK",
-)
-# Settings, and minutes: of one run, or of one on a quarter of the frames and one on all.
-MLEARN: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
-    "Mo": ((*TWENTY, "model.cutoff=5.2"), (10,)),
-    "Li": ((*SIXTEEN, "model.cutoff=5.1"), (6,)),
-    "Ni": ((*TWENTY, "model.cutoff=4.0"), (9,)),
-    "Cu": ((*TWENTY_LK, "model.cutoff=3.9", "loss.energy=30"), (10,)),
-    "Si": ((*TWENTY_FOUR, "model.cutoff=4.7", "loss.energy=60", FEW), (4, 12)),
-    "Ge": ((*TWENTY_FOUR, "model.cutoff=5.1", FEW), (4, 12)),
+# Numbers of elements or of pairs, which differ most in how many there are to be held back.
+ALLOYS: dict[str, tuple[str, ...]] = {
+    "element_ordered": ("model.parametrization=element_ordered",),
+    "element_symmetric": ("model.parametrization=element_symmetric",),
+    "pair": (),
+    "element_ordered_regularized": ("model.parametrization=element_ordered", *REGULARIZED),
+    "pair_regularized": REGULARIZED,
 }
 
-Run = tuple[str, str, list[str]]
-"""Data, name and settings."""
+Run = tuple[str, str, str, list[str]]
+"""Experiment, data, name and settings."""
 
 
 def runs(results: Path, seeds: Sequence[int] = SEEDS) -> dict[str, list[Run]]:
     """Of each figure its runs, in their order."""
-    long = ("diamond40", "long_seed0", ["seed=0", "budget.max_time=30 min"])
-    forms = ("element_ordered", "element_symmetric", "pair")
+    long = ("diamond40", "diamond40", "long_seed0", ["seed=0", "budget.max_time=30 min"])
     return {
-        "diamond40": [*(_single("diamond40", "lm", seed, (), 6) for seed in seeds), long],
+        "diamond40": [*(_run("diamond40", "diamond40", "lm", seed) for seed in seeds), long],
         "mlearn": [
             run
             for seed in seeds
-            for element, (settings, minutes) in MLEARN.items()
-            for run in _growing(results / f"mlearn_{element}", seed, settings, minutes, 0.25)
+            for element, minutes in MLEARN.items()
+            for run in _growing(
+                f"mlearn_{element}", results / f"mlearn_{element}", ("quarter", "lm"), seed, minutes
+            )
         ],
         "unipero": [
             run
             for seed in seeds
             for run in _growing(
-                results / "unipero", seed, (), (5, 40), 0.125, names=("eighth", "full")
+                "unipero_sus2", results / "unipero", ("eighth", "full"), seed, 5, 0.125
             )
         ],
         "alloy53": [
-            _single("alloy53", form, seed, (f"model.parametrization={form}",), 5)
+            _run("alloy53_sus2", "alloy53", form, seed, *settings)
             for seed in seeds
-            for form in forms
+            for form, settings in ALLOYS.items()
         ],
     }
 
 
-def _single(data: str, name: str, seed: int, settings: Sequence[str], minutes: int) -> Run:
-    common = [f"seed={seed}", f"budget.max_time={minutes} min"]
-    return data, f"{name}_seed{seed}", [*settings, *common]
+def _run(experiment: str, data: str, name: str, seed: int, *settings: str) -> Run:
+    return experiment, data, f"{name}_seed{seed}", [*settings, f"seed={seed}"]
 
 
 def _growing(
+    experiment: str,
     folder: Path,
+    names: tuple[str, str],
     seed: int,
-    settings: Sequence[str],
-    minutes: Sequence[int],
-    fraction: float,
-    names: tuple[str, str] = ("quarter", "lm"),
+    minutes: int,
+    fraction: float = 0.25,
 ) -> list[Run]:
-    """One run on all frames, after one on a part of them where there are minutes for two."""
+    """One run on all frames, after one on a part of them if that has minutes."""
     data, (first, second) = folder.name, names
-    if len(minutes) == 1:
-        return [_single(data, second, seed, settings, minutes[0])]
-    part = _single(data, first, seed, (*settings, f"data.train_fraction={fraction:g}"), minutes[0])
-    kept = [setting for setting in settings if not setting.startswith("model.")]
-    start = f"potential.start={folder / part[1] / 'checkpoints' / 'last.ckpt'}"
-    return [part, _single(data, second, seed, (*kept, start, GO_ON), minutes[1])]
+    if not minutes:
+        return [_run(experiment, data, second, seed)]
+    few = (f"data.train_fraction={fraction:g}", f"budget.max_time={minutes} min")
+    part = _run(experiment, data, first, seed, *few)
+    start = f"potential.start={folder / part[2] / 'checkpoints' / 'last.ckpt'}"
+    return [part, _run(experiment, data, second, seed, start, GO_ON)]
 
 
-def train(figure: str, data: str, name: str, settings: list[str], results: Path) -> bool:
+def train(experiment: str, data: str, name: str, settings: list[str], results: Path) -> bool:
     """One run, unless its completed record is there; whether it is then."""
     record = results / data / name / "record.json"
     if record.is_file() and json.loads(record.read_text())["status"] == "completed":
         print(f"{data}/{name}: kept, {record} is complete", flush=True)
         return True
     arguments = [
-        f"experiment={figure if figure == 'diamond40' else f'{figure}_sus2'}",
-        f"data={data}",
+        f"experiment={experiment}",
         f"paths.results={results}",
         f"name={name}",
         "resume=true",
@@ -138,7 +124,7 @@ def main() -> int:
     options = parser.parse_args()
     results = options.results.resolve()
     known = runs(results, options.seeds)
-    chosen = [(figure, *run) for figure in options.figures for run in known[figure]]
+    chosen = [run for figure in options.figures for run in known[figure]]
     if options.data:
         chosen = [run for run in chosen if run[1] in options.data]
         if missing := sorted(set(options.data) - {run[1] for run in chosen}):
