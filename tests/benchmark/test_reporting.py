@@ -71,6 +71,6 @@ def test_checkpoint_of_a_run_that_did_not_end_is_kept(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     with pytest.raises(records.RecordError, match="resume=true"):
-        refuse_to_lose_a_run(tmp_path, overwrite=False, resume=False)
-    refuse_to_lose_a_run(tmp_path, overwrite=False, resume=True)
-    refuse_to_lose_a_run(tmp_path, overwrite=True, resume=False)
+        refuse_to_lose_a_run(tmp_path, {"overwrite": False, "resume": False})
+    refuse_to_lose_a_run(tmp_path, {"overwrite": False, "resume": True})
+    refuse_to_lose_a_run(tmp_path, {"overwrite": True, "resume": False})

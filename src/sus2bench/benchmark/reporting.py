@@ -3,7 +3,7 @@
 import logging
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from sus2bench.benchmark import provenance, records
+from sus2bench.benchmark.identity import lacking
 from sus2bench.benchmark.lock import held
 from sus2bench.benchmark.records import Record, RecordError
 
@@ -39,9 +40,9 @@ def recorded(cfg: DictConfig, kind: str) -> Iterator[Record]:
     """
     start = time.perf_counter()
     folder = Path(cfg.paths.output)
-    refuse_to_lose_a_run(folder, bool(cfg.overwrite), bool(cfg.get("resume", False)))
-    folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    refuse_to_lose_a_run(folder, config)
+    folder.mkdir(parents=True, exist_ok=True)
     record = records.new_record(kind, str(cfg.name), config)
     record["seeds"] = seeds(config)
     if cfg.get("resume", False) and (folder / records.FILE_NAME).is_file():
@@ -76,20 +77,28 @@ def write_so_far(record: Record, folder: Path) -> None:
     records.write_record(so_far, folder / records.FILE_NAME, overwrite=True)
 
 
-def refuse_to_lose_a_run(folder: Path, overwrite: bool, resume: bool) -> None:
+def refuse_to_lose_a_run(folder: Path, config: Mapping[str, Any]) -> None:
     """Raise if a run in this folder would be lost without anybody having asked for that.
 
+    Args:
+        folder: of the run.
+        config: of the run that is about to begin; its `overwrite` and `resume` say what is asked.
+
     Raises:
-        RecordError: naming the folder and the two ways on.
+        RecordError: naming the folder and the ways on.
     """
-    if overwrite:
+    if config.get("overwrite"):
         return
     file = folder / records.FILE_NAME
-    if file.is_file() and records.load_record(file)["status"] == "completed":
+    record = records.load_record(file) if file.is_file() else None
+    if record is not None and record["status"] == "completed":
+        missing = lacking(record, provenance.plain(config))
+        adds = f", resume=true to add {' and '.join(missing)} to it" if missing else ""
         raise RecordError(
-            f"{folder} holds a completed run; choose another name, or overwrite=true to replace it"
+            f"{folder} holds a completed run; choose another name{adds}, or overwrite=true to "
+            "replace it"
         )
-    if not resume and (folder / "checkpoints" / "last.ckpt").is_file():
+    if not config.get("resume") and (folder / "checkpoints" / "last.ckpt").is_file():
         raise RecordError(
             f"{folder} holds a run that did not end; resume=true goes on with it, overwrite=true "
             "starts anew, another name keeps it"

@@ -7,8 +7,9 @@ from copy import deepcopy
 import pytest
 
 from sus2bench.benchmark import lock
+from sus2bench.benchmark.identity import identity
 from sus2bench.benchmark.sweeps.estimates import GUESSED_BYTES, earlier_runs, estimate
-from sus2bench.benchmark.sweeps.jobs import Job, check_folders, check_processes, identity
+from sus2bench.benchmark.sweeps.jobs import Job, check_folders, check_processes
 from sus2bench.benchmark.sweeps.objectives import objective_names, objectives
 from sus2bench.benchmark.sweeps.running import problem, run_missing
 
@@ -18,6 +19,10 @@ CONFIG = {
     "seed": 0,
     "resume": False,
     "overwrite": False,
+    "test": True,
+    "stability": False,
+    "speed": True,
+    "mode": "eager",
     "data": {"cutoff": 6.0, "cache_dir": None, "source": {"name": "alloys", "folder": None}},
     "model": {"cutoff": 5.0},
     "budget": {"max_steps": 100, "max_time": None, "max_frames": None},
@@ -65,6 +70,39 @@ def test_any_other_difference_is_another_configuration_and_is_named(job):
     assert job.state == "other"
     assert job.differences == ["model.cutoff", "seed"]
     assert "other model.cutoff, seed" in problem(job)
+
+
+@pytest.mark.parametrize(
+    ("made", "lacking"),
+    [
+        ({"stability": {"hot": None}}, ["stability"]),
+        ({"test": False}, ["test"]),
+        ({"speed": False}, ["speed"]),
+        ({"mode": "compile"}, ["speed"]),
+        ({"test": False, "speed": False}, ["test", "speed"]),
+    ],
+)
+def test_a_completed_run_without_a_measurement_that_is_asked_for_is_to_be_completed(
+    job, made, lacking
+):
+    asked = Job(job.overrides, job.folder, changed(stability=True))
+    write(
+        job, config=changed(stability=True, **made) if "stability" not in made else changed(**made)
+    )
+    assert asked.state == "incomplete"
+    assert asked.lacking == lacking
+    assert problem(asked) == f"completed, but without {', '.join(lacking)}"
+    launched = []
+    assert run_missing(Launcher(launched), [asked]) == ["missing"]
+    assert launched == [["seed=0", "resume=true"]]
+
+
+def test_measurements_that_nobody_asks_for_change_nothing(job):
+    write(job, config=changed(stability=True))
+    assert job.state == "completed"
+    of_speed = {key: value for key, value in CONFIG.items() if key != "resume"}
+    write(job, config={**of_speed, "mode": "compile"})
+    assert Job((), job.folder, of_speed).differences == ["mode"]
 
 
 def test_states_of_jobs_that_have_not_completed(job):
@@ -160,6 +198,17 @@ def test_earlier_runs_of_the_same_model_and_data_tell_time_and_disk(job, tmp_pat
     frames = Job((), job.folder, changed(budget={"max_frames": 800}))
     assert estimate(frames, earlier).seconds == pytest.approx(27.0)
     assert estimate(Job((), job.folder, changed(name="painn")), earlier).of_bytes == "other runs"
+
+
+def test_what_is_added_to_a_completed_run_is_known_by_earlier_additions_only(job, tmp_path):
+    write(job)
+    asked = Job((), job.folder, changed(stability=True))
+    assert asked.state == "incomplete"
+    assert (estimate(asked, []).seconds, estimate(asked, []).bytes) == (None, 0)
+    other = Job((), tmp_path / "other", CONFIG)
+    other.folder.mkdir()
+    write(other, timings={"train_seconds": 50.0, "data_seconds": 1.0, "stability_seconds": 4.0})
+    assert estimate(asked, earlier_runs([tmp_path])).seconds == 5.0
 
 
 def test_objectives_are_errors_in_validation_medians_of_speed_and_timings():

@@ -18,6 +18,7 @@ _TO_RUN = {
     "missing": "to run",
     "interrupted": "to go on",
     "failed": "to repeat",
+    "incomplete": "to complete",
     "completed": "kept",
     "running": "running elsewhere",
     "other": "other configuration",
@@ -34,7 +35,7 @@ def show_plan(jobs: Sequence[Job], records: Sequence[Path], side_by_side: int = 
     """
     states = [job.state for job in jobs]
     estimates = _estimates(jobs, records)
-    planned = [state in ("missing", "interrupted", "failed") for state in states]
+    planned = [state in ("missing", "interrupted", "failed", "incomplete") for state in states]
     rows = [
         [_TO_RUN[state], _time(guess) if runs else "", job.folder.name]
         for job, state, guess, runs in zip(jobs, states, estimates, planned, strict=True)

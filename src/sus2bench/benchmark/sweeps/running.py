@@ -18,8 +18,9 @@ FAILED_RECORD = "record.failed.json"
 
 
 def run_missing(launcher: Launcher, jobs: Sequence[Job], first: int = 0) -> list[Ending]:
-    """Run the jobs that have no completed record, and go on with those that were interrupted.
+    """Run the jobs that have no completed record of all that is asked for.
 
+    Those that were interrupted go on, and completed ones get the measurements that they lack.
     A launcher that fails as a whole does not hide the jobs that have ended: the folders tell.
 
     Args:
@@ -60,6 +61,8 @@ def problem(job: Job) -> str:
             f"holds a run with other {', '.join(job.differences[:4])}: another hydra.sweep.dir, or "
             "overwrite=true to replace it"
         )
+    if state == "incomplete":
+        return f"completed, but without {', '.join(job.lacking)}"
     record = job.record
     if state == "failed" and record is not None:
         return str(record["traceback"]).strip().splitlines()[-1]
