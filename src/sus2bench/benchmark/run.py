@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sus2bench.benchmark import additions, beginning, measure
 from sus2bench.benchmark.beginning import dtype_of, plain
-from sus2bench.benchmark.records import Record
+from sus2bench.benchmark.records import Record, config_hash
 from sus2bench.benchmark.reporting import RunInterruptedError, recorded, write_so_far
 from sus2bench.benchmark.sources import source_of, species_list
 from sus2bench.benchmark.stability import settings_of
@@ -57,13 +57,9 @@ def train(cfg: DictConfig) -> Record:
         RunInterruptedError: after an interruption; ``resume=true`` goes on.
         ValueError: for settings or data that do not fit together.
     """
-    folder, checks = Path(cfg.paths.output), settings_of(plain(cfg.stability))
-    cfg = cfg.copy()
+    folder, cfg = Path(cfg.paths.output), cfg.copy()
     if cfg.resume and not cfg.overwrite and (lacking := additions.to_add(cfg)):
         return additions.add(cfg, lacking)
-    start = beginning.potential_of_file(cfg)
-    cutoff = start.cutoff if start else cfg.model.cutoff
-    OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
     gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
     same_bits = deterministic(cfg.deterministic, gpu=gpu)
     with (
@@ -72,6 +68,10 @@ def train(cfg: DictConfig) -> Record:
         threads(cfg.threads),
         same_bits,
     ):
+        checks = settings_of(plain(cfg.stability))
+        start = beginning.potential_of_file(cfg)
+        cutoff = start.cutoff if start else cfg.model.cutoff
+        _set_cutoff(cfg, record, cutoff)
         tracker.begin(record, _parts(cfg.logger), goes_on=_goes_on(cfg, folder))
         record["hardware"]["threads"] = torch.get_num_threads()
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -110,8 +110,9 @@ def evaluate(cfg: DictConfig) -> Record:
         RecordError: if the folder holds a record that would be lost.
         ValueError: if potential and data do not fit together.
     """
-    folder, checks = Path(cfg.paths.output), settings_of(plain(cfg.stability))
+    folder = Path(cfg.paths.output)
     with recorded(cfg, "evaluate") as record, threads(cfg.threads):
+        checks = settings_of(plain(cfg.stability))
         record["hardware"]["threads"] = torch.get_num_threads()
         species = species_list(cfg.species)
         potential = load_potential(cfg.potential, species, dtype=dtype_of(cfg), backend=cfg.backend)
@@ -161,6 +162,13 @@ def speed(cfg: DictConfig) -> Record:
         settings |= {"split": cfg.split, "atoms": cfg.atoms, "number_of_threads": cfg.threads}
         measure.measure_speed(record, potentials, datamodule, **settings)
     return record
+
+
+def _set_cutoff(cfg: DictConfig, record: Record, cutoff: float) -> None:
+    """Have the configuration and the record say what follows from the model or its file."""
+    OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
+    record["config"]["data"]["cutoff"] = cutoff
+    record["config_sha256"] = config_hash(record["config"])
 
 
 def _fit(

@@ -11,6 +11,7 @@ from sus2bench.benchmark.identity import identity
 from sus2bench.benchmark.sweeps.estimates import GUESSED_BYTES, earlier_runs, estimate
 from sus2bench.benchmark.sweeps.jobs import Job, check_folders, check_processes
 from sus2bench.benchmark.sweeps.objectives import objective_names, objectives
+from sus2bench.benchmark.sweeps.reporting import show_plan
 from sus2bench.benchmark.sweeps.running import problem, run_missing
 
 CONFIG = {
@@ -112,13 +113,52 @@ def test_states_of_jobs_that_have_not_completed(job):
     assert job.state == "interrupted"
     write(job, status="interrupted")
     assert job.state == "interrupted"
-    write(
-        job, status="failed", traceback="Traceback:\nValueError: no forces", config=changed(seed=1)
-    )
+    write(job, status="failed", traceback="Traceback:\nValueError: no forces")
     assert job.state == "failed"
     assert problem(job) == "ValueError: no forces"
     (job.folder / "record.json").write_text("half a rec")
     assert job.state == "interrupted"
+
+
+def test_a_failed_run_of_another_configuration_is_neither_repeated_nor_cleared(job):
+    write(job, status="failed", traceback="ValueError", config=changed(seed=1))
+    (job.folder / "checkpoints").mkdir()
+    launched = []
+    assert run_missing(Launcher(launched), [job]) == ["failed"]
+    assert not launched
+    assert "other seed" in problem(job)
+    assert (job.folder / "checkpoints").is_dir()
+
+
+def test_a_job_without_a_record_points_to_what_its_process_has_printed(job):
+    assert problem(job) == "missing"
+    (job.folder / "process.log").touch()
+    assert problem(job) == "missing; see process.log there"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, "to replace"),
+        ({"status": "interrupted"}, "to replace"),
+        ({"config": changed(seed=1)}, "to replace"),
+        ({"config": changed(test=False)}, "to replace"),
+        ({"status": "failed", "traceback": "ValueError"}, "to repeat"),
+        (None, "to run"),
+    ],
+)
+def test_the_plan_of_a_sweep_that_overwrites_is_what_it_does(job, found, said, capsys):
+    config = changed(overwrite=True, budget={"max_time": "2 min"})
+    overwriting = Job(job.overrides, job.folder, config)
+    if found is not None:
+        write(job, **{"config": config, **found})
+    show_plan([overwriting], [])
+    text = capsys.readouterr().out
+    assert f"1 jobs: 1 {said}" in text
+    assert "time: 2 min" in text
+    launched = []
+    run_missing(Launcher(launched), [overwriting])
+    assert launched == [["seed=0"]]
 
 
 def test_a_job_in_whose_folder_a_process_is_at_work_is_running_and_left_alone(job):

@@ -70,7 +70,7 @@ def estimate(job: Job, earlier: Sequence[Earlier]) -> Estimate:
     """
     name, data = str(job.config.get("name")), str(job.config.get("data_name"))
     same = [run for run in earlier if (run.model, run.data) == (name, data)]
-    if job.state == "incomplete":
+    if job.state == "incomplete" and not job.config.get("overwrite"):
         costs = [[run.added[n] for run in same if n in run.added] for n in job.lacking]
         known = sum(map(median, costs)) if all(costs) else None
         return Estimate(known, "earlier runs" if all(costs) else "unknown", 0, "measurements alone")

@@ -19,6 +19,8 @@ State = Literal["completed", "incomplete", "interrupted", "failed", "running", "
 """Of a job: `other` is a run of another configuration in the folder of the job; `interrupted` is
 one that left a checkpoint or a record, but no end of it; `incomplete` is a completed one that
 lacks measurements, which can be added."""
+LOG_NAME = "process.log"
+"""What a job of a process of its own prints, in its folder."""
 
 # Launchers of Hydra that call a job in a process that has called others, or will.
 _WITHIN_A_PROCESS = ("basic", "joblib", "ray")
@@ -49,10 +51,10 @@ class Job:
         begun = (self.folder / "checkpoints" / "last.ckpt").is_file()
         if record is None:
             return "interrupted" if begun else "missing"
-        if record["status"] == "failed":
-            return "failed"
         if identity(record["config"]) != identity(self.config):
             return "other"
+        if record["status"] == "failed":
+            return "failed"
         if record["status"] != "completed":
             return "interrupted"
         return "incomplete" if lacking(record, self.config) else "completed"

@@ -9,7 +9,7 @@ from typing import Literal
 from hydra.plugins.launcher import Launcher
 
 from sus2bench.benchmark.records import FILE_NAME
-from sus2bench.benchmark.sweeps.jobs import Job
+from sus2bench.benchmark.sweeps.jobs import LOG_NAME, Job, State
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def run_missing(launcher: Launcher, jobs: Sequence[Job], first: int = 0) -> list
         How each has ended: `done` now, `kept` from before, `failed`, or `missing` still.
     """
     before = [job.state for job in jobs]
-    wanted = [job for job, state in zip(jobs, before, strict=True) if _is_wanted(job, state)]
+    wanted = [job for job, state in zip(jobs, before, strict=True) if is_wanted(job, state)]
     for job in wanted:
         if job.state == "failed":
             _clear(job)
@@ -53,26 +53,25 @@ def run_missing(launcher: Launcher, jobs: Sequence[Job], first: int = 0) -> list
     return endings
 
 
+def is_wanted(job: Job, state: State) -> bool:
+    """Whether a job in such a state is to be run."""
+    if state in ("completed", "other"):
+        return bool(job.config.get("overwrite"))
+    return state != "running"
+
+
 def problem(job: Job) -> str:
     """What kept a job from its end, in a line."""
-    state = job.state
+    state, record = job.state, job.record
     if state == "other":
         return (
             f"holds a run with other {', '.join(job.differences[:4])}: another hydra.sweep.dir, or "
             "overwrite=true to replace it"
         )
-    if state == "incomplete":
-        return f"completed, but without {', '.join(job.lacking)}"
-    record = job.record
     if state == "failed" and record is not None:
         return str(record["traceback"]).strip().splitlines()[-1]
-    return state
-
-
-def _is_wanted(job: Job, state: str) -> bool:
-    if state in ("completed", "other"):
-        return bool(job.config.get("overwrite"))
-    return state != "running"
+    known = f"completed, but without {', '.join(job.lacking)}" if state == "incomplete" else state
+    return f"{known}; see {LOG_NAME} there" if (job.folder / LOG_NAME).is_file() else known
 
 
 def _overrides(job: Job) -> list[str]:
