@@ -214,6 +214,8 @@ def test_without_earlier_runs_only_a_budget_of_time_is_known(job):
     assert (guess.bytes, guess.of_bytes) == (GUESSED_BYTES, "a guess")
     timed = Job((), job.folder, changed(budget={"max_time": "2 min", "max_steps": 10**9}))
     assert estimate(timed, []).seconds == 120.0
+    write(timed, status="interrupted", config=timed.config, timings={"train_seconds": 90.0})
+    assert estimate(timed, []).seconds == 30.0
 
 
 def test_earlier_runs_of_the_same_model_and_data_tell_time_and_disk(job, tmp_path):

@@ -85,7 +85,15 @@ def estimate(job: Job, earlier: Sequence[Earlier]) -> Estimate:
     beside = median(run.beside_budget for run in same) if same else 0.0
     if not same:
         of_time += " alone"
-    return Estimate(time + beside, of_time, size, of_bytes)
+    return Estimate(max(time - _taken(job), 0.0) + beside, of_time, size, of_bytes)
+
+
+def _taken(job: Job) -> float:
+    """Seconds of training that an interrupted run has written down and is not going to repeat."""
+    if job.state != "interrupted" or job.config.get("overwrite"):
+        return 0.0
+    record = job.record
+    return 0.0 if record is None else record["timings"].get("train_seconds") or 0.0
 
 
 def _training_times(budget: Mapping[str, Any], same: Sequence[Earlier]) -> list[tuple[float, str]]:

@@ -40,7 +40,10 @@ def run_missing(launcher: Launcher, jobs: Sequence[Job], first: int = 0) -> list
         try:
             launcher.launch([_overrides(job) for job in wanted], initial_job_idx=first)
         except Exception:
-            logger.exception("the launcher failed; what has ended until now counts")
+            logger.exception(
+                "the launcher failed; what has ended until now counts. Jobs that wait in a queue "
+                "or run there go on: begin again when they are through"
+            )
     endings: list[Ending] = []
     for job, state in zip(jobs, before, strict=True):
         after = job.state
