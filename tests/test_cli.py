@@ -107,6 +107,15 @@ def test_help_of_each_command_fits_a_terminal_line(command, capsys):
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_examples_that_compare_models_name_their_optimizer(command, capsys):
+    cli.main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    several = [line for line in lines if "model=sus2," in line]
+    assert several
+    assert all("optimizer=adamw" in line for line in several)
+
+
 def test_help_of_train_lists_groups_with_their_options_and_keys_with_their_defaults(folder, capsys):
     cli.main(["train", "--help"])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

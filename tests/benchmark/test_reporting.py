@@ -1,5 +1,7 @@
 """A run leaves a record however it ends, and never takes the place of another silently."""
 
+from contextlib import suppress
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -67,10 +69,36 @@ def test_completed_run_is_kept_unless_overwriting_is_asked_for(cfg, tmp_path):
     assert read(tmp_path)["name"] == "again"
 
 
+def test_a_run_that_replaces_another_goes_on_with_itself_only(cfg, tmp_path):
+    both = OmegaConf.merge(cfg, {"overwrite": True, "resume": True})
+    last = tmp_path / "run/checkpoints/last.ckpt"
+
+    def one_run(config, ending):
+        with suppress(ending), recorded(config, "train"):
+            left = last.is_file()
+            last.parent.mkdir(exist_ok=True)
+            last.touch()
+            raise ending
+        return left
+
+    assert not one_run(cfg, KeyboardInterrupt)
+    assert one_run(both, KeyboardInterrupt)  # the same command with resume=true
+    assert not one_run(OmegaConf.merge(both, {"seed": 5}), KeyboardInterrupt)
+    assert not one_run(OmegaConf.merge(cfg, {"overwrite": True}), ValueError)
+
+
+def test_an_evaluation_leaves_the_training_run_in_whose_folder_it_writes(cfg, tmp_path):
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    (tmp_path / "run/checkpoints/best.ckpt").touch()
+    with recorded(OmegaConf.merge(cfg, {"overwrite": True}), "evaluate") as record:
+        finish(record)
+    assert (tmp_path / "run/checkpoints/best.ckpt").is_file()
+
+
 def test_checkpoint_of_a_run_that_did_not_end_is_kept(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     with pytest.raises(records.RecordError, match="resume=true"):
-        refuse_to_lose_a_run(tmp_path, overwrite=False, resume=False)
-    refuse_to_lose_a_run(tmp_path, overwrite=False, resume=True)
-    refuse_to_lose_a_run(tmp_path, overwrite=True, resume=False)
+        refuse_to_lose_a_run(tmp_path, {"overwrite": False, "resume": False})
+    refuse_to_lose_a_run(tmp_path, {"overwrite": False, "resume": True})
+    refuse_to_lose_a_run(tmp_path, {"overwrite": True, "resume": False})

@@ -95,11 +95,45 @@ def test_stability_of_the_best_checkpoint_goes_into_the_record(folder):
     assert stored["timings"]["stability_seconds"] > 0
 
 
-def test_checks_that_do_not_exist_are_refused_before_anything_is_done(folder):
-    config = configuration("train", "wrong", *MODEL, *STEPS, "stability={nve: {step: 10}}")
-    with pytest.raises(ValueError, match="stability.nve has no 'step'"):
-        run.train(config)
-    assert not (folder / "runs/wrong").exists()
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("stability={nve: {step: 10}}", "stability.nve has no 'step'"),
+        ("potential.start=nothing.mtp", "nothing.mtp"),
+    ],
+)
+def test_settings_that_are_wrong_from_the_beginning_leave_a_record_too(folder, setting, expected):
+    with pytest.raises((ValueError, OSError), match=expected):
+        run.train(configuration("train", "wrong", *MODEL, *STEPS, setting))
+    stored = records.load_record(folder / "runs/wrong/record.json")
+    assert stored["status"] == "failed"
+    assert expected in stored["traceback"]
+
+
+def test_nothing_of_a_replaced_run_is_taken_for_a_part_of_the_new_one(folder, monkeypatch):
+    settings = (*MODEL, *STEPS, "seed=1")
+    expected = run.train(configuration("train", "alone", *settings))
+    run.train(configuration("train", "small", *MODEL, *STEPS))
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.measure, "prepare_data", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(configuration("train", "small", *settings, "overwrite=true"))
+    assert {file.name for file in (folder / "runs/small").iterdir()} == {".lock", "record.json"}
+    resumed = run.train(configuration("train", "small", *settings, "resume=true"))
+    assert resumed["metrics"] == expected["metrics"]
+    assert resumed["timings"]["steps"] == 6
+
+
+def test_a_run_that_starts_from_the_one_it_replaces_is_refused(folder):
+    run.train(configuration("train", "small", *MODEL, *STEPS, "test=false"))
+    start = "potential.start=runs/small/checkpoints/best.ckpt"
+    with pytest.raises(records.RecordError, match="choose another name"):
+        run.train(configuration("train", "small", *STEPS, start, "overwrite=true"))
+    assert (folder / "runs/small/checkpoints/best.ckpt").is_file()
 
 
 def test_training_leaves_a_complete_record_that_evaluation_repeats(folder):
@@ -262,6 +296,8 @@ def test_training_goes_on_from_an_mtp_file(folder):
     second = run.train(configuration("train", "second", *start, *frozen))
     first = records.load_record(folder / "runs/first/record.json")
     assert second["model"]["initialisation"] == {"start": "first.mtp"}
+    stored = records.load_record(folder / "runs/second/record.json")
+    assert stored["config"]["data"]["cutoff"] == stored["data"]["cutoff"] == 4.0
     # Steps this small change nothing that shows.
     before, after = (r["metrics"]["test"]["forces_rmse_meV_A"] for r in (first, second))
     assert after == pytest.approx(before, rel=1e-9)

@@ -36,6 +36,19 @@ def test_changed_settings_and_what_they_change_are_told(finished, capsys):
     assert load_record("again/record.json")["timings"]["steps"] == 2
     assert main(["rerun", "runs/small", "--out", "again"]) == 2
     assert "holds a completed run" in capsys.readouterr().err
+    # What that error names helps.
+    assert main(["rerun", "runs/small", *changes, "--out", "again", "overwrite=true"]) == 0
+
+
+def test_a_repetition_may_have_another_name_and_go_on(finished):
+    record = load_record("runs/small/record.json")
+    assert configuration(record, []).paths.output == "runs/rerun/alloys/small"
+    changed = configuration(record, ["name=second", "resume=true", "overwrite=true"])
+    assert changed.paths.output == "runs/rerun/alloys/second"
+    assert (changed.resume, changed.overwrite) == (True, True)
+    record["config"] |= {"resume": True, "overwrite": True}
+    again = configuration(record, [])
+    assert (again.resume, again.overwrite) == (False, False)
 
 
 def test_evaluation_is_repeated(finished):

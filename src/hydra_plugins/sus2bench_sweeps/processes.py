@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOG_NAME = "process.log"
-
 
 class ProcessesLauncher(Launcher):
     """Starts `sus2bench train ...` for each job, as one would by hand.
@@ -97,6 +95,8 @@ class ProcessesLauncher(Launcher):
 
     def _run(self, number: int, job: "Job") -> JobReturn:
         """One job, from its start to its end."""
+        from sus2bench.benchmark.sweeps.jobs import LOG_NAME
+
         result = JobReturn(overrides=job.overrides, status=JobStatus.FAILED)
         job.folder.mkdir(parents=True, exist_ok=True)
         gpu = self._slots.get()

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig
 
 from sus2bench.atoms.files import sha256_of
 from sus2bench.benchmark import accuracy, parameters, speed
@@ -32,6 +34,16 @@ def timed(
     start = clock()
     yield
     record["timings"][name] = clock() - start
+
+
+def prepare_data(record: Record, cfg: DictConfig, cutoff: float) -> FrameDataModule:
+    """The data of a configuration, ready to be used, and written down with the time they took."""
+    with timed(record, "data_seconds"):
+        datamodule: FrameDataModule = instantiate(cfg.data, cutoff=cutoff, _convert_="all")
+        datamodule.prepare_data()
+        datamodule.setup()
+        describe_data(record, datamodule, cfg.data_name)
+    return datamodule
 
 
 def describe_data(record: Record, datamodule: FrameDataModule, name: str) -> None:
@@ -60,6 +72,34 @@ def describe_potential(record: Record, potential: Potential, datamodule: FrameDa
         record["model"]["frozen"] = sorted(potential.held)
     pairs = parameters.species_pairs(datamodule.train)
     record["parameters"] = parameters.count(potential, pairs)
+
+
+def measure_trained(
+    record: Record,
+    potential: Potential,
+    datamodule: FrameDataModule,
+    folder: Path,
+    *,
+    test: bool,
+    checks: Stability | None,
+    mode: str | None,
+) -> None:
+    """What is measured after training.
+
+    Args:
+        record: to write to.
+        potential: the trained one.
+        datamodule: with the data it was trained on.
+        folder: for predictions.
+        test: whether errors are wanted.
+        checks: those without labels; None: none of them.
+        mode: of the time per atom; None: it is not taken.
+    """
+    if test:
+        measure_accuracy(record, potential, datamodule, folder)
+    measure_stability(record, potential, datamodule, checks)
+    if mode is not None:
+        measure_speed(record, {record["name"]: potential}, datamodule, mode=mode)
 
 
 def splits(datamodule: FrameDataModule, names: Sequence[str] | None) -> dict[str, FrameDataset]:

@@ -17,9 +17,9 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 
-from sus2bench.benchmark import beginning, measure
+from sus2bench.benchmark import additions, beginning, measure
 from sus2bench.benchmark.beginning import dtype_of, plain
-from sus2bench.benchmark.records import Record
+from sus2bench.benchmark.records import Record, config_hash
 from sus2bench.benchmark.reporting import RunInterruptedError, recorded, write_so_far
 from sus2bench.benchmark.sources import source_of, species_list
 from sus2bench.benchmark.stability import settings_of
@@ -46,7 +46,8 @@ def train(cfg: DictConfig) -> Record:
     """Train a potential as configured by ``conf/train.yaml``.
 
     Writes to ``paths.output``: checkpoints, learning curve, predictions and the record. A run that
-    is interrupted or fails leaves a record that says so.
+    is interrupted or fails leaves a record that says so. With ``resume=true`` a completed run of
+    the same configuration gets the measurements that it lacks.
 
     Returns:
         The record.
@@ -56,11 +57,9 @@ def train(cfg: DictConfig) -> Record:
         RunInterruptedError: after an interruption; ``resume=true`` goes on.
         ValueError: for settings or data that do not fit together.
     """
-    folder, checks = Path(cfg.paths.output), settings_of(plain(cfg.stability))
-    cfg = cfg.copy()
-    start = beginning.potential_of_file(cfg)
-    cutoff = start.cutoff if start else cfg.model.cutoff
-    OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
+    folder, cfg = Path(cfg.paths.output), cfg.copy()
+    if cfg.resume and not cfg.overwrite and (lacking := additions.to_add(cfg)):
+        return additions.add(cfg, lacking)
     gpu = cfg.trainer.accelerator != "cpu" and torch.cuda.is_available()
     same_bits = deterministic(cfg.deterministic, gpu=gpu)
     with (
@@ -69,11 +68,14 @@ def train(cfg: DictConfig) -> Record:
         threads(cfg.threads),
         same_bits,
     ):
+        checks = settings_of(plain(cfg.stability))
+        start = beginning.potential_of_file(cfg)
+        cutoff = start.cutoff if start else cfg.model.cutoff
+        _set_cutoff(cfg, record, cutoff)
         tracker.begin(record, _parts(cfg.logger), goes_on=_goes_on(cfg, folder))
         record["hardware"]["threads"] = torch.get_num_threads()
         lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-        with measure.timed(record, "data_seconds"):
-            datamodule = _data(cfg, record, cutoff)
+        datamodule = measure.prepare_data(record, cfg, cutoff)
         added: dict[str, str] = {}
         if start is None:
             potential = beginning.new_potential(cfg, datamodule)
@@ -86,11 +88,15 @@ def train(cfg: DictConfig) -> Record:
         if result.best_checkpoint is not None:
             potential = load_potential(result.best_checkpoint, dtype=dtype_of(cfg))
             record["model"]["checkpoint"] = str(result.best_checkpoint.relative_to(folder))
-        if cfg.test:
-            measure.measure_accuracy(record, potential, datamodule, folder)
-        measure.measure_stability(record, potential, datamodule, checks)
-        if cfg.speed:
-            measure.measure_speed(record, {record["name"]: potential}, datamodule, mode=cfg.mode)
+        measure.measure_trained(
+            record,
+            potential,
+            datamodule,
+            folder,
+            test=cfg.test,
+            checks=checks,
+            mode=cfg.mode if cfg.speed else None,
+        )
     return record
 
 
@@ -104,12 +110,13 @@ def evaluate(cfg: DictConfig) -> Record:
         RecordError: if the folder holds a record that would be lost.
         ValueError: if potential and data do not fit together.
     """
-    folder, checks = Path(cfg.paths.output), settings_of(plain(cfg.stability))
+    folder = Path(cfg.paths.output)
     with recorded(cfg, "evaluate") as record, threads(cfg.threads):
+        checks = settings_of(plain(cfg.stability))
         record["hardware"]["threads"] = torch.get_num_threads()
         species = species_list(cfg.species)
         potential = load_potential(cfg.potential, species, dtype=dtype_of(cfg), backend=cfg.backend)
-        datamodule = _data(cfg, record, potential.cutoff)
+        datamodule = measure.prepare_data(record, cfg, potential.cutoff)
         measure.describe_potential(record, potential, datamodule)
         record["model"]["source"] = str(cfg.potential)
         measure.measure_accuracy(record, potential, datamodule, folder, cfg.splits)
@@ -149,19 +156,19 @@ def speed(cfg: DictConfig) -> Record:
             scan = instantiate(cfg.scan, _convert_="all")
             measure.measure_scan(record, scan, sources, **settings)
             return record
-        datamodule = _data(cfg, record, max(source.reach for source in sources.values()))
+        reach = max(source.reach for source in sources.values())
+        datamodule = measure.prepare_data(record, cfg, reach)
         potentials = {name: s.build(datamodule.species) for name, s in sources.items()}
         settings |= {"split": cfg.split, "atoms": cfg.atoms, "number_of_threads": cfg.threads}
         measure.measure_speed(record, potentials, datamodule, **settings)
     return record
 
 
-def _data(cfg: DictConfig, record: Record, cutoff: float) -> FrameDataModule:
-    datamodule: FrameDataModule = instantiate(cfg.data, cutoff=cutoff, _convert_="all")
-    datamodule.prepare_data()
-    datamodule.setup()
-    measure.describe_data(record, datamodule, cfg.data_name)
-    return datamodule
+def _set_cutoff(cfg: DictConfig, record: Record, cutoff: float) -> None:
+    """Have the configuration and the record say what follows from the model or its file."""
+    OmegaConf.update(cfg, "data.cutoff", cutoff, force_add=True)
+    record["config"]["data"]["cutoff"] = cutoff
+    record["config_sha256"] = config_hash(record["config"])
 
 
 def _fit(

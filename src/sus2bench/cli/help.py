@@ -48,20 +48,24 @@ environment:
   SUS2BENCH_SHARED   folder that holds reference data sets and models
   SUS2BENCH_DEBUG=1  print the traceback of every error"""
 
+_OPTIMIZER_OF_MODEL = """\
+model=sus2 and model=mtp bring optimizer=levenberg_marquardt in float64 along: name one optimizer
+where models are to be compared by what they are and not by how they are trained."""
+
 _ABOUT = {
     "train": (
-        "Fit a potential to a data set, test it, and write its record.",
+        f"Fit a potential to a data set, test it, and write its record.\n\n{_OPTIMIZER_OF_MODEL}",
         [
             "sus2bench train",
             "sus2bench train data=emt-alloys model=painn budget.max_time=300",
             "sus2bench train experiment=demo model=schnet seed=1",
-            "sus2bench train --multirun model=sus2,schnet,painn seed=0,1",
+            "sus2bench train --multirun model=sus2,schnet,painn optimizer=adamw seed=0,1",
         ],
     ),
     "evaluate": (
         "Errors of a trained potential (a checkpoint or an .mtp file) on a data set.",
         [
-            "sus2bench evaluate potential=runs/emt-alloys/sus2/best.ckpt splits=[test]",
+            "sus2bench evaluate potential=runs/emt-alloys/sus2/checkpoints/best.ckpt splits=[test]",
             "sus2bench evaluate data=alloy53 potential=NiCu.mtp 'species=[Ni,Cu]'",
         ],
     ),
@@ -87,14 +91,15 @@ options:
   -h, --help            this text
 """
 
-_SWEEP = """\
+_SWEEP = f"""\
 usage: sus2bench sweep [GROUP=OPTION,OPTION ...] [KEY=VALUE,VALUE ...] [--dry-run]
                        [--config-dir DIR]
 
 One training run for each combination of values, those of the command line and those that an
 experiment lists under hydra.sweeper.params. A run that has a completed record is kept, one that was
-interrupted goes on, one that failed is repeated, so that the same command finishes a sweep. The
-same as sus2bench train --multirun, with a plan on request.
+interrupted goes on, one that failed is repeated, so that the same command finishes a sweep. To a
+completed run measurements are added that it was made without (stability=true). The same as
+sus2bench train --multirun, with a plan on request.
 
 options:
   -n, --dry-run         say which runs there are and what they would take, and do nothing
@@ -114,7 +119,9 @@ ways to run (docs/sweeps.md):
 examples:
   sus2bench sweep experiment=alloy_pareto --dry-run
   sus2bench sweep experiment=alloy_pareto seed=0 hydra/launcher=processes hydra.launcher.n_jobs=2
-  sus2bench sweep model=sus2,schnet data.train_fraction=0.1,0.3,1 'seed=range(0,3)'"""
+  sus2bench sweep model=sus2,schnet optimizer=adamw data.train_fraction=0.1,0.3,1 'seed=range(0,3)'
+
+{_OPTIMIZER_OF_MODEL}"""
 
 _COMPARE = """\
 usage: sus2bench compare RECORD [RECORD ...] [--format table|markdown|csv|latex] [--out DIR]

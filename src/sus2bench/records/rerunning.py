@@ -51,7 +51,8 @@ def rerun(
     Args:
         source: record file, or folder that holds one.
         out: folder of the run; ``runs/rerun/DATA/NAME`` if not given.
-        changes: ``KEY=VALUE`` with dotted keys of the configuration and YAML values.
+        changes: ``KEY=VALUE`` with dotted keys of the configuration and YAML values; `overwrite`,
+            `resume` and `name` are about the new run.
 
     Raises:
         FileNotFoundError: there is no record, or no file that the run needs.
@@ -62,8 +63,8 @@ def rerun(
     if len(found) > 1:
         raise ValueError(f"{source} holds {len(found)} records: name one of them")
     then = found[0][1]
-    folder = Path(out) if out else Path("runs", "rerun", then["data"]["name"], then["name"])
-    config = configuration(then, changes, folder)
+    config = configuration(then, changes, Path(out) if out else None)
+    folder = Path(config.paths.output)
     # Models that are timed untrained are composed from the config files.
     with initialize_config_dir(str(data_folder().parent.absolute()), version_base="1.3"):
         getattr(run, then["kind"])(config)

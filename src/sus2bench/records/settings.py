@@ -47,7 +47,7 @@ def restored(value: Any) -> Any:
     return re.sub(r"(?<![\w.-])~/", lambda _: f"{Path.home()}/", value)
 
 
-def configuration(record: Record, changes: Sequence[str], out: Path) -> DictConfig:
+def configuration(record: Record, changes: Sequence[str], out: Path | None = None) -> DictConfig:
     """The configuration that repeats the run of a record.
 
     Settings that the record's version did not have yet are those of the present config files. The
@@ -56,7 +56,7 @@ def configuration(record: Record, changes: Sequence[str], out: Path) -> DictConf
     Args:
         record: of the run.
         changes: ``KEY=VALUE`` with dotted keys of the configuration and YAML values.
-        out: folder of the new run.
+        out: folder of the new run; ``runs/rerun/DATA/NAME`` if not given.
 
     Raises:
         ValueError: a change is no such pair or of a key that there is not, or see `restored`.
@@ -73,11 +73,12 @@ def configuration(record: Record, changes: Sequence[str], out: Path) -> DictConf
         if isinstance(value, dict) and isinstance(present, DictConfig):
             value = {**present, **value}
         config[key] = value
-    _change(config, changes)
-    config.paths.output = str(out)
     config.overwrite = False
     if "resume" in config:
         config.resume = False
+    _change(config, changes)
+    place = Path("runs", "rerun", record["data"]["name"], str(config.name))
+    config.paths.output = str(place if out is None else out)
     if config.threads is None:
         config.threads = record["hardware"]["threads"]
     if OmegaConf.is_dict(config.data) and "cache_dir" in config.data:

@@ -7,9 +7,11 @@ from copy import deepcopy
 import pytest
 
 from sus2bench.benchmark import lock
+from sus2bench.benchmark.identity import identity
 from sus2bench.benchmark.sweeps.estimates import GUESSED_BYTES, earlier_runs, estimate
-from sus2bench.benchmark.sweeps.jobs import Job, check_folders, check_processes, identity
+from sus2bench.benchmark.sweeps.jobs import Job, check_folders, check_processes
 from sus2bench.benchmark.sweeps.objectives import objective_names, objectives
+from sus2bench.benchmark.sweeps.reporting import show_plan
 from sus2bench.benchmark.sweeps.running import problem, run_missing
 
 CONFIG = {
@@ -18,6 +20,10 @@ CONFIG = {
     "seed": 0,
     "resume": False,
     "overwrite": False,
+    "test": True,
+    "stability": False,
+    "speed": True,
+    "mode": "eager",
     "data": {"cutoff": 6.0, "cache_dir": None, "source": {"name": "alloys", "folder": None}},
     "model": {"cutoff": 5.0},
     "budget": {"max_steps": 100, "max_time": None, "max_frames": None},
@@ -67,6 +73,39 @@ def test_any_other_difference_is_another_configuration_and_is_named(job):
     assert "other model.cutoff, seed" in problem(job)
 
 
+@pytest.mark.parametrize(
+    ("made", "lacking"),
+    [
+        ({"stability": {"hot": None}}, ["stability"]),
+        ({"test": False}, ["test"]),
+        ({"speed": False}, ["speed"]),
+        ({"mode": "compile"}, ["speed"]),
+        ({"test": False, "speed": False}, ["test", "speed"]),
+    ],
+)
+def test_a_completed_run_without_a_measurement_that_is_asked_for_is_to_be_completed(
+    job, made, lacking
+):
+    asked = Job(job.overrides, job.folder, changed(stability=True))
+    write(
+        job, config=changed(stability=True, **made) if "stability" not in made else changed(**made)
+    )
+    assert asked.state == "incomplete"
+    assert asked.lacking == lacking
+    assert problem(asked) == f"completed, but without {', '.join(lacking)}"
+    launched = []
+    assert run_missing(Launcher(launched), [asked]) == ["missing"]
+    assert launched == [["seed=0", "resume=true"]]
+
+
+def test_measurements_that_nobody_asks_for_change_nothing(job):
+    write(job, config=changed(stability=True))
+    assert job.state == "completed"
+    of_speed = {key: value for key, value in CONFIG.items() if key != "resume"}
+    write(job, config={**of_speed, "mode": "compile"})
+    assert Job((), job.folder, of_speed).differences == ["mode"]
+
+
 def test_states_of_jobs_that_have_not_completed(job):
     assert job.state == "missing"
     (job.folder / "checkpoints").mkdir()
@@ -74,13 +113,52 @@ def test_states_of_jobs_that_have_not_completed(job):
     assert job.state == "interrupted"
     write(job, status="interrupted")
     assert job.state == "interrupted"
-    write(
-        job, status="failed", traceback="Traceback:\nValueError: no forces", config=changed(seed=1)
-    )
+    write(job, status="failed", traceback="Traceback:\nValueError: no forces")
     assert job.state == "failed"
     assert problem(job) == "ValueError: no forces"
     (job.folder / "record.json").write_text("half a rec")
     assert job.state == "interrupted"
+
+
+def test_a_failed_run_of_another_configuration_is_neither_repeated_nor_cleared(job):
+    write(job, status="failed", traceback="ValueError", config=changed(seed=1))
+    (job.folder / "checkpoints").mkdir()
+    launched = []
+    assert run_missing(Launcher(launched), [job]) == ["failed"]
+    assert not launched
+    assert "other seed" in problem(job)
+    assert (job.folder / "checkpoints").is_dir()
+
+
+def test_a_job_without_a_record_points_to_what_its_process_has_printed(job):
+    assert problem(job) == "missing"
+    (job.folder / "process.log").touch()
+    assert problem(job) == "missing; see process.log there"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, "to replace"),
+        ({"status": "interrupted"}, "to replace"),
+        ({"config": changed(seed=1)}, "to replace"),
+        ({"config": changed(test=False)}, "to replace"),
+        ({"status": "failed", "traceback": "ValueError"}, "to repeat"),
+        (None, "to run"),
+    ],
+)
+def test_the_plan_of_a_sweep_that_overwrites_is_what_it_does(job, found, said, capsys):
+    config = changed(overwrite=True, budget={"max_time": "2 min"})
+    overwriting = Job(job.overrides, job.folder, config)
+    if found is not None:
+        write(job, **{"config": config, **found})
+    show_plan([overwriting], [])
+    text = capsys.readouterr().out
+    assert f"1 jobs: 1 {said}" in text
+    assert "time: 2 min" in text
+    launched = []
+    run_missing(Launcher(launched), [overwriting])
+    assert launched == [["seed=0"]]
 
 
 def test_a_job_in_whose_folder_a_process_is_at_work_is_running_and_left_alone(job):
@@ -136,6 +214,8 @@ def test_without_earlier_runs_only_a_budget_of_time_is_known(job):
     assert (guess.bytes, guess.of_bytes) == (GUESSED_BYTES, "a guess")
     timed = Job((), job.folder, changed(budget={"max_time": "2 min", "max_steps": 10**9}))
     assert estimate(timed, []).seconds == 120.0
+    write(timed, status="interrupted", config=timed.config, timings={"train_seconds": 90.0})
+    assert estimate(timed, []).seconds == 30.0
 
 
 def test_earlier_runs_of_the_same_model_and_data_tell_time_and_disk(job, tmp_path):
@@ -160,6 +240,17 @@ def test_earlier_runs_of_the_same_model_and_data_tell_time_and_disk(job, tmp_pat
     frames = Job((), job.folder, changed(budget={"max_frames": 800}))
     assert estimate(frames, earlier).seconds == pytest.approx(27.0)
     assert estimate(Job((), job.folder, changed(name="painn")), earlier).of_bytes == "other runs"
+
+
+def test_what_is_added_to_a_completed_run_is_known_by_earlier_additions_only(job, tmp_path):
+    write(job)
+    asked = Job((), job.folder, changed(stability=True))
+    assert asked.state == "incomplete"
+    assert (estimate(asked, []).seconds, estimate(asked, []).bytes) == (None, 0)
+    other = Job((), tmp_path / "other", CONFIG)
+    other.folder.mkdir()
+    write(other, timings={"train_seconds": 50.0, "data_seconds": 1.0, "stability_seconds": 4.0})
+    assert estimate(asked, earlier_runs([tmp_path])).seconds == 5.0
 
 
 def test_objectives_are_errors_in_validation_medians_of_speed_and_timings():

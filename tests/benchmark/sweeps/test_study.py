@@ -84,6 +84,27 @@ def test_a_job_without_a_result_counts_as_tried_and_is_never_best(tmp_path):
     assert [trial.number for trial in study.best] == [numbers[1]]
 
 
+@pytest.mark.parametrize("value", [2.0, float("nan")])
+def test_a_kill_while_a_result_is_told_counts_no_trial_twice(tmp_path, monkeypatch, value):
+    study = Study(tmp_path / "study", SPACE, ("error",), seed=0)
+    study.begin()
+    [number] = study.propose(1)
+
+    def killed(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study._study, "tell", killed)
+    with pytest.raises(KeyboardInterrupt):
+        study.tell(number, [value])
+    again = Study(tmp_path / "study", SPACE, ("error",), seed=0)
+    again.begin()
+    while len(again.tried) < 2:
+        [number] = again.propose(1)
+        again.tell(number, [1.0])
+    distinct = {tuple(trial.params.values()) for trial in again.tried}
+    assert len(again.tried) == len(distinct) == 2
+
+
 def test_the_best_of_two_objectives_are_those_that_no_other_beats(tmp_path):
     study, _ = run(tmp_path / "study", 12)
     values = [trial.values for trial in study.tried]

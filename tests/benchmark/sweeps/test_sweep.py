@@ -64,6 +64,21 @@ def test_the_plan_says_what_would_be_done_and_does_nothing(folder, common, capsy
     assert "1 same model and data" in said
 
 
+def test_a_sweep_adds_measurements_to_what_it_has_completed(folder, common, capsys):
+    arguments = [*common, "budget.max_steps=2", "seed=choice(0)", "test=false"]
+    checks = "stability={nve: {steps: 10}, hot: null, eos: null, dimers: null}"
+    assert sweep(*arguments) == 0
+    before = records(folder / "runs")
+    assert sweep(*arguments, checks, "--dry-run") == 0
+    assert "1 jobs: 1 to complete" in capsys.readouterr().out
+    assert sweep(*arguments, checks) == 0
+    assert "1 jobs: 1 done, 0 kept, 0 failed, 0 missing" in capsys.readouterr().out
+    [(name, record)] = records(folder / "runs").items()
+    assert record["stability"]["nve"]["steps"] == 10
+    assert record["timings"]["train_seconds"] == before[name]["timings"]["train_seconds"]
+    assert record["created"] == before[name]["created"]
+
+
 def test_what_an_experiment_sweeps_over_names_the_folders_also_of_a_part(folder, common, capsys):
     (folder / "conf/experiment").mkdir(parents=True)
     (folder / "conf/experiment/two_seeds.yaml").write_text(

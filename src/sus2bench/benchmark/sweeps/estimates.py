@@ -12,6 +12,8 @@ from sus2bench.training.budget import seconds
 
 GUESSED_BYTES = 10_000_000  # of the folder of a run of which nobody knows more
 
+_ADDED = {"test": "evaluate_seconds", "stability": "stability_seconds"}
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -38,6 +40,8 @@ class Earlier:
     """Of training per frame seen."""
     beside_budget: float
     """Everything but initial values and training, s."""
+    added: Mapping[str, float]
+    """Of measurements that may be added to it, s by name, with the data that they need."""
     bytes: int | None
     """In its folder; None if that holds no checkpoints, so that not all of it is there."""
 
@@ -57,7 +61,8 @@ def estimate(job: Job, earlier: Sequence[Earlier]) -> Estimate:
     """What a job will take.
 
     A budget of time is known; steps and frames are by the median of earlier runs of the same model
-    and data. What comes beside the budget (data, evaluation, speed) is by earlier runs, too.
+    and data. What comes beside the budget (data, evaluation, speed) is by earlier runs, too, and so
+    is what is added to a completed run, of which the time per atom is not known by itself.
 
     Args:
         job: of a training run; of any other nothing but a guess of its disk is known.
@@ -65,6 +70,10 @@ def estimate(job: Job, earlier: Sequence[Earlier]) -> Estimate:
     """
     name, data = str(job.config.get("name")), str(job.config.get("data_name"))
     same = [run for run in earlier if (run.model, run.data) == (name, data)]
+    if job.state == "incomplete" and not job.config.get("overwrite"):
+        costs = [[run.added[n] for run in same if n in run.added] for n in job.lacking]
+        known = sum(map(median, costs)) if all(costs) else None
+        return Estimate(known, "earlier runs" if all(costs) else "unknown", 0, "measurements alone")
     sized = [run.bytes for run in same if run.bytes] or [run.bytes for run in earlier if run.bytes]
     exact = any(run.bytes for run in same)
     of_bytes = "same model and data" if exact else "other runs" if sized else "a guess"
@@ -76,7 +85,15 @@ def estimate(job: Job, earlier: Sequence[Earlier]) -> Estimate:
     beside = median(run.beside_budget for run in same) if same else 0.0
     if not same:
         of_time += " alone"
-    return Estimate(time + beside, of_time, size, of_bytes)
+    return Estimate(max(time - _taken(job), 0.0) + beside, of_time, size, of_bytes)
+
+
+def _taken(job: Job) -> float:
+    """Seconds of training that an interrupted run has written down and is not going to repeat."""
+    if job.state != "interrupted" or job.config.get("overwrite"):
+        return 0.0
+    record = job.record
+    return 0.0 if record is None else record["timings"].get("train_seconds") or 0.0
 
 
 def _training_times(budget: Mapping[str, Any], same: Sequence[Earlier]) -> list[tuple[float, str]]:
@@ -104,6 +121,11 @@ def _earlier(folder: Path, record: Mapping[str, Any]) -> Earlier:
         step_seconds=timings.get("step_seconds") if timings.get("steps") else None,
         frame_seconds=train / frames if frames else None,
         beside_budget=parts if total is None else max(total - trained, 0.0),
+        added={
+            name: timings[key] + (timings.get("data_seconds") or 0.0)
+            for name, key in _ADDED.items()
+            if timings.get(key)
+        },
         bytes=sum(f.stat().st_size for f in _files(folder)) if complete else None,
     )
 

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,25 +12,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sus2bench.benchmark import lock, provenance
+from sus2bench.benchmark.identity import identity, lacking
 from sus2bench.benchmark.records import FILE_NAME
 
-State = Literal["completed", "interrupted", "failed", "running", "other", "missing"]
+State = Literal["completed", "incomplete", "interrupted", "failed", "running", "other", "missing"]
 """Of a job: `other` is a run of another configuration in the folder of the job; `interrupted` is
-one that left a checkpoint or a record, but no end of it."""
-
-# What does not change the numbers of a run: where things lie, and how it was begun. The cutoff of
-# the data follows from the model.
-_ASIDE = (
-    "paths",
-    "logger",
-    "resume",
-    "overwrite",
-    "data.cutoff",
-    "data.cache_dir",
-    "data.source.folder",
-    "data.source.shared_dir",
-)
-
+one that left a checkpoint or a record, but no end of it; `incomplete` is a completed one that
+lacks measurements, which can be added."""
+LOG_NAME = "process.log"
+"""What a job of a process of its own prints, in its folder."""
 
 # Launchers of Hydra that call a job in a process that has called others, or will.
 _WITHIN_A_PROCESS = ("basic", "joblib", "ray")
@@ -62,11 +51,19 @@ class Job:
         begun = (self.folder / "checkpoints" / "last.ckpt").is_file()
         if record is None:
             return "interrupted" if begun else "missing"
-        if record["status"] == "failed":
-            return "failed"
         if identity(record["config"]) != identity(self.config):
             return "other"
-        return "completed" if record["status"] == "completed" else "interrupted"
+        if record["status"] == "failed":
+            return "failed"
+        if record["status"] != "completed":
+            return "interrupted"
+        return "incomplete" if lacking(record, self.config) else "completed"
+
+    @property
+    def lacking(self) -> list[str]:
+        """Measurements that are asked for and that the completed run has not."""
+        record = self.record
+        return [] if record is None else lacking(record, self.config)
 
     @property
     def differences(self) -> list[str]:
@@ -88,19 +85,6 @@ def read_record(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and {"status", "config"} <= record.keys() else None
-
-
-def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what does not change the numbers of a run."""
-    kept: dict[str, Any] = deepcopy(dict(config))
-    for dotted in _ASIDE:
-        *parents, last = dotted.split(".")
-        node: Any = kept
-        for name in parents:
-            node = node.get(name) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            node.pop(last, None)
-    return kept
 
 
 def job_of(loader: ConfigLoader, master: DictConfig, overrides: Sequence[str], number: int) -> Job:

@@ -10,18 +10,20 @@ from rich.console import Console
 from rich.table import Table
 
 from sus2bench.benchmark.sweeps.estimates import Estimate, earlier_runs, estimate
-from sus2bench.benchmark.sweeps.jobs import Job
-from sus2bench.benchmark.sweeps.running import Ending, problem
+from sus2bench.benchmark.sweeps.jobs import Job, State
+from sus2bench.benchmark.sweeps.running import Ending, is_wanted, problem
 from sus2bench.benchmark.sweeps.study import Study
 
 _TO_RUN = {
     "missing": "to run",
     "interrupted": "to go on",
     "failed": "to repeat",
+    "incomplete": "to complete",
     "completed": "kept",
     "running": "running elsewhere",
     "other": "other configuration",
 }
+_REPLACED = "to replace"
 
 
 def show_plan(jobs: Sequence[Job], records: Sequence[Path], side_by_side: int = 1) -> None:
@@ -34,14 +36,15 @@ def show_plan(jobs: Sequence[Job], records: Sequence[Path], side_by_side: int = 
     """
     states = [job.state for job in jobs]
     estimates = _estimates(jobs, records)
-    planned = [state in ("missing", "interrupted", "failed") for state in states]
+    planned = [is_wanted(job, state) for job, state in zip(jobs, states, strict=True)]
+    kinds = [_kind(job, state) for job, state in zip(jobs, states, strict=True)]
     rows = [
-        [_TO_RUN[state], _time(guess) if runs else "", job.folder.name]
-        for job, state, guess, runs in zip(jobs, states, estimates, planned, strict=True)
+        [kind, _time(guess) if runs else "", job.folder.name]
+        for job, kind, guess, runs in zip(jobs, kinds, estimates, planned, strict=True)
     ]
     _print(["", "time", f"job in {jobs[0].folder.parent}" if jobs else "job"], rows)
-    counts = Counter(_TO_RUN[state] for state in states)
-    told = (f"{counts[kind]} {kind}" for kind in _TO_RUN.values() if counts[kind])
+    counts = Counter(kinds)
+    told = (f"{counts[kind]} {kind}" for kind in (*_TO_RUN.values(), _REPLACED) if counts[kind])
     print(f"{len(jobs)} jobs: {', '.join(told)}")
     left = [guess for guess, runs in zip(estimates, planned, strict=True) if runs]
     if left:
@@ -94,6 +97,12 @@ def show_trials(study: Study, number: int) -> None:
     ]
     if rows:
         _print([*study.names, *keys], rows)
+
+
+def _kind(job: Job, state: State) -> str:
+    """What would become of a job, in words."""
+    there = state in ("completed", "incomplete", "interrupted", "other")
+    return _REPLACED if there and job.config.get("overwrite") else _TO_RUN[state]
 
 
 def _estimates(jobs: Sequence[Job], records: Sequence[Path]) -> list[Estimate]:

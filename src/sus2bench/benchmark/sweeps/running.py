@@ -9,7 +9,7 @@ from typing import Literal
 from hydra.plugins.launcher import Launcher
 
 from sus2bench.benchmark.records import FILE_NAME
-from sus2bench.benchmark.sweeps.jobs import Job
+from sus2bench.benchmark.sweeps.jobs import LOG_NAME, Job, State
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +18,9 @@ FAILED_RECORD = "record.failed.json"
 
 
 def run_missing(launcher: Launcher, jobs: Sequence[Job], first: int = 0) -> list[Ending]:
-    """Run the jobs that have no completed record, and go on with those that were interrupted.
+    """Run the jobs that have no completed record of all that is asked for.
 
+    Those that were interrupted go on, and completed ones get the measurements that they lack.
     A launcher that fails as a whole does not hide the jobs that have ended: the folders tell.
 
     Args:
@@ -31,7 +32,7 @@ def run_missing(launcher: Launcher, jobs: Sequence[Job], first: int = 0) -> list
         How each has ended: `done` now, `kept` from before, `failed`, or `missing` still.
     """
     before = [job.state for job in jobs]
-    wanted = [job for job, state in zip(jobs, before, strict=True) if _is_wanted(job, state)]
+    wanted = [job for job, state in zip(jobs, before, strict=True) if is_wanted(job, state)]
     for job in wanted:
         if job.state == "failed":
             _clear(job)
@@ -39,7 +40,10 @@ def run_missing(launcher: Launcher, jobs: Sequence[Job], first: int = 0) -> list
         try:
             launcher.launch([_overrides(job) for job in wanted], initial_job_idx=first)
         except Exception:
-            logger.exception("the launcher failed; what has ended until now counts")
+            logger.exception(
+                "the launcher failed; what has ended until now counts. Jobs that wait in a queue "
+                "or run there go on: begin again when they are through"
+            )
     endings: list[Ending] = []
     for job, state in zip(jobs, before, strict=True):
         after = job.state
@@ -52,24 +56,25 @@ def run_missing(launcher: Launcher, jobs: Sequence[Job], first: int = 0) -> list
     return endings
 
 
+def is_wanted(job: Job, state: State) -> bool:
+    """Whether a job in such a state is to be run."""
+    if state in ("completed", "other"):
+        return bool(job.config.get("overwrite"))
+    return state != "running"
+
+
 def problem(job: Job) -> str:
     """What kept a job from its end, in a line."""
-    state = job.state
+    state, record = job.state, job.record
     if state == "other":
         return (
             f"holds a run with other {', '.join(job.differences[:4])}: another hydra.sweep.dir, or "
             "overwrite=true to replace it"
         )
-    record = job.record
     if state == "failed" and record is not None:
         return str(record["traceback"]).strip().splitlines()[-1]
-    return state
-
-
-def _is_wanted(job: Job, state: str) -> bool:
-    if state in ("completed", "other"):
-        return bool(job.config.get("overwrite"))
-    return state != "running"
+    known = f"completed, but without {', '.join(job.lacking)}" if state == "incomplete" else state
+    return f"{known}; see {LOG_NAME} there" if (job.folder / LOG_NAME).is_file() else known
 
 
 def _overrides(job: Job) -> list[str]:

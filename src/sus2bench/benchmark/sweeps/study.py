@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 TRIED = "tried"
-"""Attribute of the trials of jobs that have ended, with a result or without."""
+"""Attribute of the trials of jobs that have ended without a result."""
 
 
 class Study:
@@ -67,12 +67,15 @@ class Study:
         state = _optuna().trial.TrialState
         for trial in self._study.get_trials(states=(state.RUNNING,)):
             self._study.tell(trial.number, state=state.FAIL)
-            self._study.enqueue_trial(trial.params)
+            if TRIED not in trial.user_attrs:  # else only its end had not been told
+                self._study.enqueue_trial(trial.params)
 
     @property
     def tried(self) -> list["optuna.trial.FrozenTrial"]:
-        """Trials whose jobs have ended."""
-        return [trial for trial in self._study.get_trials() if TRIED in trial.user_attrs]
+        """Trials whose jobs have ended, with a result or without."""
+        complete = _optuna().trial.TrialState.COMPLETE
+        trials = self._study.get_trials()
+        return [t for t in trials if t.state == complete or TRIED in t.user_attrs]
 
     @property
     def best(self) -> list["optuna.trial.FrozenTrial"]:
@@ -95,10 +98,10 @@ class Study:
     def tell(self, number: int, values: Sequence[float]) -> None:
         """The result of a trial that was proposed here; NaN for a job that has none."""
         trial = self._open.pop(number)
-        trial.set_user_attr(TRIED, True)
         if all(map(math.isfinite, values)):
             self._study.tell(trial, list(values))
         else:
+            trial.set_user_attr(TRIED, True)
             self._study.tell(trial, state=_optuna().trial.TrialState.FAIL)
 
 
