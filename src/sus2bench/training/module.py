@@ -28,7 +28,7 @@ from sus2bench.training.resume import (
 from sus2bench.training.running_loss import RunningLoss
 from sus2bench.training.schedules import Constant, Schedule
 from sus2bench.training.whole_set.batches import FrameBlocks
-from sus2bench.training.whole_set.linear_solve import ReadoutSolver
+from sus2bench.training.whole_set.linear_solve import ReadoutSolver, solvable_readout
 from sus2bench.training.whole_set.objective import Objective
 from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
@@ -105,7 +105,12 @@ class PotentialModule(pl.LightningModule):
         self._finite = FiniteLosses()
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer; the schedule acts on its learning rates before each step."""
+        """The optimizer; the schedule acts on its learning rates before each step.
+
+        Raises:
+            ValueError: nothing is trained, or the optimizer or `solve_every` cannot take the model
+                or the loss.
+        """
         groups = parameter_groups(self.potential)
         if not groups:
             raise ValueError("the potential has no parameter that is trained")
@@ -113,6 +118,10 @@ class PotentialModule(pl.LightningModule):
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._whole_set = optimizer if isinstance(optimizer, WholeSetOptimizer) else None
+        if self._whole_set is not None:
+            self._whole_set.check(self.potential, self.loss)
+        if self.solve_every is not None:
+            solvable_readout(self.potential, self.loss)
         self.automatic_optimization = self._whole_set is None
         return optimizer
 

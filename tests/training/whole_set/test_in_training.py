@@ -16,11 +16,13 @@ from sus2bench.training.budget import Budget
 from sus2bench.training.checkpoints import Checkpoints
 from sus2bench.training.csv_logger import CSVLogger
 from sus2bench.training.fit import fit
+from sus2bench.training.freezing import freeze
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
 from sus2bench.training.whole_set.gauss_newton import GaussNewton
 from sus2bench.training.whole_set.lbfgs import LBFGS
 from sus2bench.training.whole_set.linear_solve import LinearSolve
+from sus2bench.training.whole_set.variable_projection import VariableProjection
 
 
 def train(folder, potential, data, optimizer=LBFGS, *, steps=5, resume=None, **settings):
@@ -86,6 +88,24 @@ def test_mini_batches_with_the_readout_solved_now_and_then(tmp_path):
         batch = collate(data.train)
         losses.append(float(module.loss(potential.eval()(batch), batch)[0]))
     assert losses[1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "solve_every"), [(LinearSolve, None), (VariableProjection, None), (LBFGS, 2)]
+)
+def test_a_readout_that_cannot_be_solved_for_is_refused_before_the_first_step(
+    optimizer, solve_every
+):
+    def begin(potential, loss):
+        PotentialModule(potential, loss, optimizer, solve_every=solve_every).configure_optimizers()
+
+    begin(make_truth(), PotentialLoss())
+    with pytest.raises(ValueError, match="mean squared errors only"):
+        begin(make_truth(), PotentialLoss(function="mae"))
+    frozen = make_truth()
+    freeze(frozen, ["scalar_coefficients"])
+    with pytest.raises(ValueError, match="readout of SUS2 is frozen"):
+        begin(frozen, PotentialLoss())
 
 
 def test_a_loss_that_is_not_finite_is_an_error(tmp_path):

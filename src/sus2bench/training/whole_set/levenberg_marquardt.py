@@ -18,8 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sus2bench.models.potential import Potential
+from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.whole_set.damped import DampedGaussNewton, Step, unit_of
-from sus2bench.training.whole_set.normal_equations import NormalEquations, normal_equations
+from sus2bench.training.whole_set.normal_equations import (
+    NormalEquations,
+    model_with_jacobian,
+    normal_equations,
+)
 from sus2bench.training.whole_set.objective import Objective
 
 READOUT_DAMPING = 1e-10
@@ -112,6 +118,10 @@ class LevenbergMarquardt(DampedGaussNewton):
     ) -> None:
         super().__init__(params, damping, tolerance=tolerance)
         self.solve_readout, self.acceleration = solve_readout, acceleration
+
+    def check(self, potential: Potential, loss: PotentialLoss) -> None:
+        """See `WholeSetOptimizer`."""
+        model_with_jacobian(potential)
 
     def quadratic_model(self, objective: Objective) -> DenseModel:
         """See `DampedGaussNewton`."""
