@@ -71,6 +71,7 @@ class ReadoutSolver:
     @torch.no_grad()
     def solve(self) -> LinearReport:
         """Sets the readout to its optimum."""
+        self.objective.passes += 1
         loss, potential, model = self.objective.loss, self.potential, self.model
         counts = self.objective.counts.tolist()
         weights = zip(TERMS, counts, strict=True)

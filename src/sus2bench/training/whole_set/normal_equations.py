@@ -82,6 +82,7 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
     columns = _Columns(objective, model, linear=readout)
     sums = _Sums(len(columns.parameters), potential.device)
     losses = torch.zeros_like(objective.counts)
+    objective.passes += 1
     for batch in objective.batches():
         errors, of_batch = objective.weighted_errors(batch)
         losses += of_batch

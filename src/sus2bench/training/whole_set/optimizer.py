@@ -13,9 +13,9 @@ from sus2bench.training.whole_set.objective import Objective
 class WholeSetOptimizer(Optimizer):
     """Base of optimizers whose step is an outer iteration over all training frames.
 
-    A subclass implements `iterate`, `check` if it cannot train everything, and `own_state` and `load_own_state` such that a resumed run
-    equals one that has not been interrupted, to the bit. `objective` is set before the first step;
-    a learning rate has no meaning and stays 1.
+    A subclass implements `iterate`, `check` if it cannot train everything, and `own_state` and
+    `load_own_state` such that a resumed run equals one that has not been interrupted, to the bit.
+    `objective` is set before the first step; a learning rate has no meaning and stays 1.
 
     Args:
         params: parameters or groups of them, as of any optimizer: those of the objective.

@@ -81,7 +81,7 @@ class GaussNewtonProducts:
 
     def __init__(self, objective: Objective) -> None:
         self._size = sum(objective.sizes)
-        self._objective = _by_autograd(objective)
+        self._counted, self._objective = objective, _by_autograd(objective)
         self._kept: list[Part] = []
         self._checked = False
         self._single = sum(1 for _ in objective.batches()) == 1
@@ -131,6 +131,7 @@ class GaussNewtonProducts:
 
     def _sum(self, function: Callable[[Linearized, Tensor], Tensor]) -> Tensor:
         objective = self._objective
+        self._counted.passes += 1
         total = objective.get().new_zeros(self._size)
         with training_mode(objective.potential), torch.enable_grad():
             for part, weight in self._parts():
