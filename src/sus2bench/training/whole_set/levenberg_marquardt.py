@@ -39,11 +39,20 @@ class DenseModel:
     Args:
         equations: there.
         curvature: J^T W e'' (P,) for a step; steps are straight without it.
+
+    Raises:
+        FloatingPointError: the matrix is not finite.
     """
 
     def __init__(
         self, equations: NormalEquations, curvature: Callable[[Tensor], Tensor] | None = None
     ) -> None:
+        if not bool(torch.isfinite(equations.matrix).all()):
+            raise FloatingPointError(
+                "the Gauss-Newton matrix of the training set is not finite: errors or their "
+                f"derivatives are too large for float64 (the loss is {equations.loss:g}). Begin "
+                "with smaller parameters, or by optimizer=adamw"
+            )
         self.loss, self.gradient = equations.loss, equations.gradient
         self.costs: dict[str, float] = {}
         self._matrix, self._curvature = equations.matrix, curvature
