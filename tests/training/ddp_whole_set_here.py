@@ -12,17 +12,38 @@ from sus2bench.models.potential import Potential
 from sus2bench.models.sus2 import SUS2
 from sus2bench.training.budget import Budget
 from sus2bench.training.checkpoints import Checkpoints
+from sus2bench.training.distributed import gather_from_ranks
 from sus2bench.training.fit import fit
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.module import PotentialModule
+from sus2bench.training.regularization import Regularization
 from sus2bench.training.whole_set.batches import FrameBlocks
+from sus2bench.training.whole_set.gauss_newton import GaussNewton
 from sus2bench.training.whole_set.lbfgs import LBFGS
+from sus2bench.training.whole_set.levenberg_marquardt import LevenbergMarquardt
 from sus2bench.training.whole_set.linear_solve import ReadoutSolver
 from sus2bench.training.whole_set.normal_equations import normal_equations
 from sus2bench.training.whole_set.objective import Objective
 from sus2bench.training.whole_set.products import GaussNewtonProducts
 
 LOSS = (1.0, 0.1, 10.0)
+REGULARIZATION = Regularization(readout=0.1, smoothness=0.1, atomic_energies=0.1)
+DAMPED = {
+    "LevenbergMarquardt": LevenbergMarquardt,
+    "GaussNewton": partial(GaussNewton, products=12),
+}
+
+
+def steps(kind, objective):
+    """Losses of two steps, which are taken back, and the parameters of each process after each."""
+    start, optimizer = objective.get(), kind(objective.parameters)
+    optimizer.objective = objective
+    losses, found = [objective.value()], []
+    for _ in range(2):
+        losses.append(optimizer.step())
+        found.append(gather_from_ranks(objective.get()))
+    objective.set(start)
+    return losses, found
 
 
 class Evaluated(LBFGS):
@@ -35,7 +56,10 @@ class Evaluated(LBFGS):
             with torch.no_grad():
                 model.readout.coefficients.copy_(torch.linspace(-0.1, 0.1, 14))
             potential = Potential(model, {"Ni": -3.0, "Cu": -3.0})
-            sus2 = Objective(potential, objective.loss, objective.batches)
+            sus2 = Objective(
+                potential, objective.loss, objective.batches, regularization=REGULARIZATION
+            )
+            self.steps = {name: steps(kind, sus2) for name, kind in DAMPED.items()}
             before = sus2.value()
             self.equations = normal_equations(sus2)
             self.product = GaussNewtonProducts(sus2)(sus2.get())
@@ -45,7 +69,10 @@ class Evaluated(LBFGS):
 
 
 def train(folder, processes):
-    module = PotentialModule(make_potential(), PotentialLoss(*LOSS), Evaluated)
+    regularization = Regularization(atomic_energies=0.1)
+    module = PotentialModule(
+        make_potential(), PotentialLoss(*LOSS), Evaluated, regularization=regularization
+    )
     fit(
         module,
         Divided(train=11, valid=4, unlabelled=True),
@@ -66,6 +93,7 @@ def train(folder, processes):
             "solved": optimizer.solved,
             "equations": tuple(optimizer.equations)[:3],
             "product": optimizer.product,
+            "steps": optimizer.steps,
             "iterates": iterates,
             "loss": loss,
             "frames": sum(

@@ -102,7 +102,7 @@ def test_atomic_energies_stay_in_float64_and_buffers_as_they_are():
         assert {k: v.dtype for k, v in module.potential.named_parameters()} == {
             k: v.dtype for k, v in averages.items()
         }
-        average.on_validation_epoch_end(None, module)
+        average.on_validation_end(None, module)
     for name, buffer in module.potential.named_buffers():
         assert torch.equal(buffer, buffers[name])
     payload = module.deployed_payload()["state_dict"]

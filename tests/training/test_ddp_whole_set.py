@@ -39,6 +39,24 @@ def test_products_with_the_matrix_are_those_of_one_process(runs):
     assert float((one - two).abs().max()) <= 1e-10 * float(one.abs().max())
 
 
+@pytest.mark.parametrize("kind", ["LevenbergMarquardt", "GaussNewton"])
+def test_damped_steps_are_the_same_in_both_processes(runs, kind):
+    losses, found = runs[1]["steps"][kind]
+    assert losses[0] > losses[1] > losses[2]
+    for first, second in found:
+        assert torch.equal(first, second)
+
+
+def test_damped_steps_with_the_whole_matrix_are_those_of_one_process(runs):
+    # Without it their units are an estimate, which depends on the division of the frames.
+    one, two = (run["steps"]["LevenbergMarquardt"] for run in runs)
+    # A readout that is hardly damped, 1e-10, carries the rounding of the first step far.
+    for number, bound in enumerate((1e-10, 1e-8)):
+        assert two[0][number + 1] == pytest.approx(one[0][number + 1], rel=bound)
+        alone, first = one[1][number][0], two[1][number][0]
+        assert float((alone - first).abs().max()) <= bound * float(alone.abs().max())
+
+
 def test_the_linear_solve_is_that_of_one_process(runs):
     one, two = runs
     assert one["solved"][1] < one["solved"][0]

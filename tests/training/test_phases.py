@@ -15,6 +15,9 @@ from test_resume import assert_equal, assert_same_run
 
 from sus2bench.training.budget import Budget
 from sus2bench.training.phases import Phase
+from sus2bench.training.whole_set.levenberg_marquardt import LevenbergMarquardt
+from sus2bench.training.whole_set.linear_solve import LinearSolve
+from sus2bench.training.whole_set.variable_projection import VariableProjection
 
 
 class SignalAt(Callback):
@@ -166,6 +169,25 @@ def test_a_phase_without_budget_is_left_out(tmp_path, caplog):
     _, result = train(tmp_path, phases=phases, steps=6)
     assert [report["name"] for report in result.phases] == ["batches"]
     assert "no budget is left for the phase 'polish'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "solve_every", "message"),
+    [
+        (LevenbergMarquardt, None, "PairSum gives no Jacobian"),
+        (LinearSolve, None, "PairSum has no linear readout"),
+        (VariableProjection, None, "PairSum has no linear readout"),
+        (torch.optim.AdamW, 5, "PairSum has no linear readout"),
+    ],
+)
+def test_what_a_later_phase_would_refuse_is_found_before_the_first(
+    tmp_path, optimizer, solve_every, message
+):
+    phases, watch = make_phases(), Watch()
+    phases["again"] = Phase(optimizer, solve_every=solve_every)
+    with pytest.raises(ValueError, match=message):
+        train(tmp_path, phases=phases, extra=[watch])
+    assert not watch.starts
 
 
 def test_settings_that_make_no_phase_are_refused():

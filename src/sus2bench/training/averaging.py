@@ -72,8 +72,8 @@ class WeightAverage(Callback):
         if self._groups:
             self._swap()
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the averages out of the model."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes the averages out of the model, which the module has done with by then."""
         if self._swapped:
             self._swap()
 

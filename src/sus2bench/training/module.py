@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from sus2bench.models.potential import Potential, Prediction
 from sus2bench.training.accumulation import add_gradient
 from sus2bench.training.checks import FiniteLosses, check_gradient, check_whole_set
+from sus2bench.training.exact_readout import ExactReadout
 from sus2bench.training.loss import PotentialLoss, count_labels
 from sus2bench.training.metrics import ErrorAccumulator
 from sus2bench.training.parameter_groups import parameter_groups
@@ -28,7 +29,7 @@ from sus2bench.training.resume import (
 from sus2bench.training.running_loss import RunningLoss
 from sus2bench.training.schedules import Constant, Schedule
 from sus2bench.training.whole_set.batches import FrameBlocks
-from sus2bench.training.whole_set.linear_solve import ReadoutSolver
+from sus2bench.training.whole_set.linear_solve import solvable_readout
 from sus2bench.training.whole_set.objective import Objective
 from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
@@ -50,7 +51,8 @@ class PotentialModule(pl.LightningModule):
             `functools.partial(torch.optim.AdamW, lr=1e-3)`.
         schedule: learning rate as a function of progress; constant if not given.
         log_every: steps between two logged training losses.
-        solve_every: steps after which the linear readout is solved exactly, again and again.
+        solve_every: steps after which the linear readout is solved exactly, again and again; see
+            `exact_readout.py`.
         regularization: what is added to the loss of each batch.
 
     Raises:
@@ -85,8 +87,8 @@ class PotentialModule(pl.LightningModule):
         self.first_step = 0
         """Steps of earlier phases of the same run, for the log."""
         self.frames = 0
-        """Training frames seen so far over all processes, each as often as it was; a step over the
-        whole set sees them in each of its evaluations."""
+        """Training frames seen so far over all processes, each as often as it was: by mini-batches,
+        by each pass over the whole set (`Objective.passes`)."""
         self.phase: dict[str, Any] = {}
         """What a resumed run has to know of the phase it is in, as plain data."""
         self.ended = False
@@ -99,13 +101,14 @@ class PotentialModule(pl.LightningModule):
         """Result of the last test: metrics by name of the test set."""
         self._make_optimizer = optimizer
         self._whole_set: WholeSetOptimizer | None = None
-        self._solver: ReadoutSolver | None = None
+        self._objective: Objective | None = None
+        self._readout: ExactReadout | None = None
         self._window, self._valid = RunningLoss(), RunningLoss()
         self._errors: list[ErrorAccumulator] = [ErrorAccumulator()]
         self._finite = FiniteLosses()
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer; the schedule acts on its learning rates before each step."""
+        """The optimizer, unless it cannot train this model by this loss."""
         groups = parameter_groups(self.potential)
         if not groups:
             raise ValueError("the potential has no parameter that is trained")
@@ -113,6 +116,10 @@ class PotentialModule(pl.LightningModule):
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self._whole_set = optimizer if isinstance(optimizer, WholeSetOptimizer) else None
+        if self._whole_set is not None:
+            self._whole_set.check(self.potential, self.loss)
+        if self.solve_every is not None:
+            solvable_readout(self.potential, self.loss)
         self.automatic_optimization = self._whole_set is None
         return optimizer
 
@@ -133,13 +140,13 @@ class PotentialModule(pl.LightningModule):
         if self._whole_set is not None or self.solve_every is not None:
             trainer: Any = self.trainer
             frames = FrameBlocks(trainer.datamodule.train, self.device)
-            objective = Objective(
+            self._objective = Objective(
                 self.potential, self.loss, frames, regularization=self.regularization
             )
             if self._whole_set is not None:
-                self._whole_set.objective = objective
+                self._whole_set.objective = self._objective
             if self.solve_every is not None:
-                self._solver = ReadoutSolver(objective)
+                self._readout = ExactReadout(self._objective, self.solve_every)
 
     def on_train_epoch_start(self) -> None:
         """Tells the batch sampler which epoch begins; a resumed epoch has been told before."""
@@ -191,16 +198,26 @@ class PotentialModule(pl.LightningModule):
     def _step_over_whole_set(self, optimizer: WholeSetOptimizer) -> None:
         counting: Any = self.optimizers()
         counting.step()
-        trainer: Any = self.trainer
-        evaluations = int(optimizer.report.get("evaluations", 1))
-        self.frames += evaluations * len(trainer.datamodule.train)
+        self._complete_step(self.global_step)
         check_whole_set(optimizer.report["loss"], self.step)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step of an optimizer of mini-batches, and what belongs to it, before callbacks look."""
+        super().optimizer_step(*args, **kwargs)
+        self._complete_step(self.global_step + 1)  # Lightning counts it after this
+
+    def _complete_step(self, step: int) -> None:
+        """Solves for the readout if it is time to, and counts the passes over all frames."""
+        if self._readout is not None:
+            self._readout.after_step(step)
+        if self._objective is not None:
+            trainer: Any = self.trainer
+            self.frames += self._objective.passes * len(trainer.datamodule.train)
+            self._objective.passes = 0
 
     def on_train_batch_end(self, outputs: Any, batch: Data, batch_idx: int) -> None:
         """Counts the batch and logs."""
         self.position["batch"] += 1
-        if self._solver is not None and self.global_step % (self.solve_every or 1) == 0:
-            self._solver.solve()
         if self._whole_set is not None:
             self._log_whole_set(self._whole_set)
             return
@@ -230,9 +247,11 @@ class PotentialModule(pl.LightningModule):
     # Validation and test
 
     def on_validation_epoch_start(self) -> None:
-        """Empties the sums."""
+        """Empties the sums, and solves for the readout of the weights that are validated."""
         self._valid = RunningLoss(self.device)
         self._errors = [ErrorAccumulator()]
+        if self._readout is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            self._readout.begin_validation()
 
     def validation_step(self, batch: Data, batch_idx: int) -> None:
         """Adds the errors of a batch."""
@@ -242,6 +261,8 @@ class PotentialModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs loss and errors of the whole set, and tells the schedule."""
+        if self._readout is not None:
+            self._readout.end_validation()
         loss = self._valid.loss(self.loss)
         values = {"valid/loss": loss}
         values.update({f"valid/{k}": v for k, v in self._errors[0].compute().items()})
@@ -297,7 +318,8 @@ class PotentialModule(pl.LightningModule):
 
     def deployed_payload(self) -> dict[str, Any]:
         """Payload of the potential to use: with averaged weights where they are kept."""
-        return self.potential.to_payload(self.deployed_parameters)
+        readout = {} if self._readout is None else self._readout.deployed
+        return self.potential.to_payload({**self.deployed_parameters, **readout})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the deployed potential and what a resumed run needs."""

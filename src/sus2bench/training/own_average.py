@@ -41,8 +41,8 @@ class OwnAverage(Callback):
             self._trained = _weights(pl_module)
             _optimizer(trainer).eval()
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the average out of the model."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes the average out of the model, which the module has done with by then."""
         if self._trained is not None:
             _restore(trainer, pl_module, self._trained)
             self._trained = None

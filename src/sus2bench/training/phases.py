@@ -223,7 +223,7 @@ def _check(
     by_batches = False
     for phase in phases:
         module = make_module(phase)
-        optimizer = module.configure_optimizers()
+        optimizer = module.configure_optimizers()  # refuses a model or loss it cannot train
         check_precision(precision, module.potential, optimizer)
         by_batches |= not isinstance(optimizer, WholeSetOptimizer)
     if accumulate > 1 and not by_batches:

@@ -62,6 +62,15 @@ def test_a_loss_that_is_not_finite_ends_it():
     assert torch.equal(objective.get(), before)
 
 
+@pytest.mark.parametrize("place", [(0, 0), (0, 1)])
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+def test_a_matrix_that_is_not_finite_is_an_error(place, value):
+    found = normal_equations(make_problem(frames=make_labelled(make_truth(), 2)))
+    found.matrix[place] = value
+    with pytest.raises(FloatingPointError, match="matrix of the training set is not finite"):
+        DenseModel(found).step(1e-3)
+
+
 def test_the_readout_alone_has_its_part_of_the_matrix():
     objective = make_problem()
     whole, part = normal_equations(objective), normal_equations(objective, readout=True)

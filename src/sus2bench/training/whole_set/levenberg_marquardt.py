@@ -18,8 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sus2bench.models.potential import Potential
+from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.whole_set.damped import DampedGaussNewton, Step, unit_of
-from sus2bench.training.whole_set.normal_equations import NormalEquations, normal_equations
+from sus2bench.training.whole_set.normal_equations import (
+    NormalEquations,
+    model_with_jacobian,
+    normal_equations,
+)
 from sus2bench.training.whole_set.objective import Objective
 
 READOUT_DAMPING = 1e-10
@@ -33,11 +39,20 @@ class DenseModel:
     Args:
         equations: there.
         curvature: J^T W e'' (P,) for a step; steps are straight without it.
+
+    Raises:
+        FloatingPointError: the matrix is not finite.
     """
 
     def __init__(
         self, equations: NormalEquations, curvature: Callable[[Tensor], Tensor] | None = None
     ) -> None:
+        if not bool(torch.isfinite(equations.matrix).all()):
+            raise FloatingPointError(
+                "the Gauss-Newton matrix of the training set is not finite: errors or their "
+                f"derivatives are too large for float64 (the loss is {equations.loss:g}). Begin "
+                "with smaller parameters, or by optimizer=adamw"
+            )
         self.loss, self.gradient = equations.loss, equations.gradient
         self.costs: dict[str, float] = {}
         self._matrix, self._curvature = equations.matrix, curvature
@@ -112,6 +127,10 @@ class LevenbergMarquardt(DampedGaussNewton):
     ) -> None:
         super().__init__(params, damping, tolerance=tolerance)
         self.solve_readout, self.acceleration = solve_readout, acceleration
+
+    def check(self, potential: Potential, loss: PotentialLoss) -> None:
+        """See `WholeSetOptimizer`."""
+        model_with_jacobian(potential)
 
     def quadratic_model(self, objective: Objective) -> DenseModel:
         """See `DampedGaussNewton`."""

@@ -10,14 +10,43 @@ from typing import Any
 import torch
 
 from sus2bench.models.linear import TrainsLinearReadout
+from sus2bench.models.potential import Potential
 from sus2bench.training.linear_readout import LinearReport, Triangle, weighted_rows
-from sus2bench.training.loss import TERMS
+from sus2bench.training.loss import TERMS, PotentialLoss
 from sus2bench.training.whole_set.batches import divided
 from sus2bench.training.whole_set.objective import Objective
 from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
 
 ATOMS_PER_BLOCK = 64
 """Atoms whose response to every coefficient is in memory at once, unless a frame has more."""
+
+
+def solvable_readout(potential: Potential, loss: PotentialLoss) -> TrainsLinearReadout:
+    """The model of a potential, if its readout can be put to the minimum of a loss.
+
+    Raises:
+        ValueError: the model has no linear readout that is trained, or the loss is not one of mean
+            squares.
+    """
+    model, name = potential.model, type(potential.model).__name__
+    if not isinstance(model, TrainsLinearReadout):
+        raise ValueError(
+            f"{name} has no linear readout that could be solved for: choose another optimizer, "
+            "or leave the phase out"
+        )
+    if not all(p.requires_grad for p in model.linear_parameters):
+        raise ValueError(
+            f"the linear readout of {name} is frozen, and there is nothing to solve: choose "
+            "another optimizer, or leave the phase out"
+        )
+    others = [t for t in TERMS if loss.weights[t] and loss.functions[t] != "mse"]
+    if others:
+        raise ValueError(
+            f"the linear readout is solved for mean squared errors only, and the loss has another "
+            f"function for {others}: choose loss=default or another optimizer, or leave the phase "
+            "out"
+        )
+    return model
 
 
 class ReadoutSolver:
@@ -31,33 +60,18 @@ class ReadoutSolver:
             count as not determined.
 
     Raises:
-        ValueError: the model has no linear readout that is trained, or the loss is not one of mean
-            squares.
+        ValueError: as of `solvable_readout`.
     """
 
     def __init__(self, objective: Objective, tolerance: float = 1e-10) -> None:
-        potential, loss = objective.potential, objective.loss
-        self.objective, self.potential, self.tolerance = objective, potential, tolerance
-        name = type(potential.model).__name__
-        if not isinstance(potential.model, TrainsLinearReadout):
-            raise ValueError(
-                f"{name} has no linear readout that could be solved for: choose another optimizer, "
-                "or leave the phase out"
-            )
-        self.model: TrainsLinearReadout = potential.model
-        if not all(p.requires_grad for p in self.model.linear_parameters):
-            raise ValueError(f"the linear readout of {name} is frozen: there is nothing to solve")
-        others = [t for t in TERMS if loss.weights[t] and loss.functions[t] != "mse"]
-        if others:
-            raise ValueError(
-                f"the linear readout is solved for mean squared errors only, and the loss has "
-                f"another function for {others}: choose loss=default, or another optimizer"
-            )
+        self.objective, self.potential, self.tolerance = objective, objective.potential, tolerance
+        self.model = solvable_readout(objective.potential, objective.loss)
         self._blocks = list(divided(objective.batches(), ATOMS_PER_BLOCK))
 
     @torch.no_grad()
     def solve(self) -> LinearReport:
         """Sets the readout to its optimum."""
+        self.objective.passes += 1
         loss, potential, model = self.objective.loss, self.potential, self.model
         counts = self.objective.counts.tolist()
         weights = zip(TERMS, counts, strict=True)
@@ -87,6 +101,10 @@ class ReadoutSolver:
 
 class LinearSolve(WholeSetOptimizer):
     """One exact solve of the linear readout; it has converged after that."""
+
+    def check(self, potential: Potential, loss: PotentialLoss) -> None:
+        """See `WholeSetOptimizer`."""
+        solvable_readout(potential, loss)
 
     def iterate(self, objective: Objective) -> dict[str, float]:
         """See `WholeSetOptimizer`."""

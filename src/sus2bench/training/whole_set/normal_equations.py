@@ -18,6 +18,7 @@ from torch_geometric.data import Batch, Data
 
 from sus2bench.models.derivatives import with_edge_vectors
 from sus2bench.models.moment_tensor.jacobian import FrameJacobian, NumberedParameter
+from sus2bench.models.potential import Potential
 from sus2bench.training.distributed import sum_over_ranks
 from sus2bench.training.whole_set.objective import Objective
 
@@ -51,6 +52,21 @@ class NormalEquations(NamedTuple):
     """L, with regularization."""
 
 
+def model_with_jacobian(potential: Potential) -> HasJacobian:
+    """The model of a potential, if it gives derivatives by its parameters.
+
+    Raises:
+        ValueError: it does not.
+    """
+    model = potential.model
+    if not isinstance(model, HasJacobian):
+        raise ValueError(
+            f"{type(model).__name__} gives no Jacobian by its parameters, which this optimizer "
+            "needs: choose optimizer=gauss_newton, lbfgs or adamw"
+        )
+    return model
+
+
 def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEquations:
     """At the present parameters, over all frames of all processes.
 
@@ -59,24 +75,19 @@ def normal_equations(objective: Objective, *, readout: bool = False) -> NormalEq
         readout: only with respect to xi and E0.
 
     Raises:
-        ValueError: the model gives no derivatives by its parameters.
+        ValueError: as of `model_with_jacobian`.
     """
     potential, virial = objective.potential, objective.loss.needs_stress
-    if not isinstance(potential.model, HasJacobian):
-        raise ValueError(
-            f"{type(potential.model).__name__} gives no Jacobian by its parameters, which this "
-            "optimizer needs: choose optimizer=gauss_newton, lbfgs or adamw"
-        )
-    columns = _Columns(objective, potential.model, linear=readout)
+    model = model_with_jacobian(potential)
+    columns = _Columns(objective, model, linear=readout)
     sums = _Sums(len(columns.parameters), potential.device)
     losses = torch.zeros_like(objective.counts)
+    objective.passes += 1
     for batch in objective.batches():
         errors, of_batch = objective.weighted_errors(batch)
         losses += of_batch
         graph = with_edge_vectors(batch, torch.float64)
-        for number, found in enumerate(
-            potential.model.jacobian(graph, virial=virial, radial=not readout)
-        ):
+        for number, found in enumerate(model.jacobian(graph, virial=virial, radial=not readout)):
             place, rows = columns.rows(batch, number, found)
             weight, error = errors[number]
             root = weight.sqrt()

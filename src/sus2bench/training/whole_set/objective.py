@@ -62,6 +62,9 @@ class Objective:
             raise ValueError("the potential has no parameter that is trained")
         self.terms: dict[str, float] = {}
         """Mean of d(error) by term, as `loss_forces`, of the last evaluation."""
+        self.passes = 0
+        """How often all frames were evaluated, each set of parameters and each product with the
+        Gauss-Newton matrix counting once. Whoever reads it may set it back."""
         self._counts: Tensor | None = None
 
     @property
@@ -93,6 +96,7 @@ class Objective:
     @torch.no_grad()
     def value(self) -> float:
         """The loss at the present parameters."""
+        self.passes += 1
         sums = torch.zeros_like(self.counts)
         with training_mode(self.potential):
             for batch in self.batches():
@@ -106,6 +110,7 @@ class Objective:
 
     def value_and_gradient(self) -> tuple[float, Tensor]:
         """The loss and its gradient (P,), float64, at the present parameters."""
+        self.passes += 1
         sums = torch.zeros_like(self.counts)
         gradient = torch.zeros_like(self.get())
         with training_mode(self.potential), torch.enable_grad():
@@ -144,6 +149,7 @@ class Objective:
         By central differences over a tenth of the step. Regularization has no part in it: its
         residuals are nearly linear. Leaves the parameters at `start`.
         """
+        self.passes += 3
         found = torch.zeros_like(start)
         with training_mode(self.potential):
             for batch in self.batches():

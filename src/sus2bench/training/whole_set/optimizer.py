@@ -5,15 +5,17 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from sus2bench.models.potential import Potential
+from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.whole_set.objective import Objective
 
 
 class WholeSetOptimizer(Optimizer):
     """Base of optimizers whose step is an outer iteration over all training frames.
 
-    A subclass implements `iterate`, and `own_state` and `load_own_state` such that a resumed run
-    equals one that has not been interrupted, to the bit. `objective` is set before the first step;
-    a learning rate has no meaning and stays 1.
+    A subclass implements `iterate`, `check` if it cannot train everything, and `own_state` and
+    `load_own_state` such that a resumed run equals one that has not been interrupted, to the bit.
+    `objective` is set before the first step; a learning rate has no meaning and stays 1.
 
     Args:
         params: parameters or groups of them, as of any optimizer: those of the objective.
@@ -27,6 +29,13 @@ class WholeSetOptimizer(Optimizer):
         """Whether no further step helps."""
         self.report: dict[str, float] = {}
         """What the last step has to log: `loss` at the parameters it has left, and more."""
+
+    def check(self, potential: Potential, loss: PotentialLoss) -> None:
+        """Refuses what its steps could not train, before the first one.
+
+        Raises:
+            ValueError: the model or the loss is none that it can take.
+        """
 
     def iterate(self, objective: Objective) -> dict[str, float]:
         """One outer iteration from the present parameters, with all its trials.

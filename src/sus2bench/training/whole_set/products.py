@@ -10,6 +10,7 @@ of the loss, and memory is that of one block of frames.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +69,10 @@ class Linearized:
         return torch.cat([gradient.reshape(-1).to(torch.float64) for gradient in gradients])
 
 
+Function = Callable[[Linearized, Tensor], Tensor]
+"""Of some residuals and their weights, (P,), to be summed."""
+
+
 class GaussNewtonProducts:
     """A of an objective at the present parameters, which are to stay while it is used.
 
@@ -81,7 +86,7 @@ class GaussNewtonProducts:
 
     def __init__(self, objective: Objective) -> None:
         self._size = sum(objective.sizes)
-        self._objective = _by_autograd(objective)
+        self._counted, self._objective = objective, _by_autograd(objective)
         self._kept: list[Part] = []
         self._checked = False
         self._single = sum(1 for _ in objective.batches()) == 1
@@ -94,24 +99,26 @@ class GaussNewtonProducts:
             self._check(part, vector, change)
             return part.pull(weight * change)
 
-        return self._sum(of_part)
+        return self._sum(of_part, of_part)
 
     def diagonal(self, probes: int) -> Tensor:
         """An estimate of the diagonal of A (P,), not negative, at the cost of that many gradients.
 
         The mean of (J^T W^1/2 s)^2 over random signs s, in which products of different residuals
-        cancel; those of different blocks do not enter. The signs are the same at each call.
+        cancel; those of different blocks do not enter. The signs are the same at each call, but the
+        estimate depends on how the frames are divided into blocks and over processes.
         """
-        generator = torch.Generator().manual_seed(rank())
+        # Processes differ in the signs for their frames, and not in those for what they share.
+        of_frames, of_regularization = (torch.Generator().manual_seed(seed) for seed in (rank(), 0))
 
-        def of_part(part: Linearized, weight: Tensor) -> Tensor:
+        def squares(generator: torch.Generator, part: Linearized, weight: Tensor) -> Tensor:
             found = torch.zeros(self._size, dtype=torch.float64, device=weight.device)
             for _ in range(probes):
                 signs = torch.randint(2, weight.shape, generator=generator).to(weight) * 2 - 1
                 found += part.pull(weight.sqrt() * signs).square()
             return found / probes
 
-        return self._sum(of_part)
+        return self._sum(partial(squares, of_frames), partial(squares, of_regularization))
 
     def _check(self, part: Linearized, vector: Tensor, change: Tensor) -> None:
         """Whether u.(J v) = (J^T u).v, once: operators that stop derivatives do so in silence."""
@@ -129,19 +136,22 @@ class GaussNewtonProducts:
                 "as this optimizer needs: choose optimizer=lbfgs"
             )
 
-    def _sum(self, function: Callable[[Linearized, Tensor], Tensor]) -> Tensor:
+    def _sum(self, of_frames: Function, of_regularization: Function) -> Tensor:
+        """Of all frames of all processes, and of the regularization, which each has in full."""
         objective = self._objective
+        self._counted.passes += 1
         total = objective.get().new_zeros(self._size)
         with training_mode(objective.potential), torch.enable_grad():
             for part, weight in self._parts():
-                total += function(part, weight)
+                total += of_frames(part, weight)
             total = sum_over_ranks(total)
             if objective.regularization is None:
                 return total
             residuals = objective.regularization.residuals(objective.potential)
             if residuals.requires_grad:
                 weight = torch.full_like(residuals.detach(), 2.0)
-                total = total + function(Linearized(residuals, objective.parameters), weight)
+                part = Linearized(residuals, objective.parameters)
+                total = total + of_regularization(part, weight)
         return total
 
     def _parts(self) -> Iterator[Part]:

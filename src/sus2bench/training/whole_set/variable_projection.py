@@ -7,11 +7,27 @@ gradient of F is that of f by x at the solved y (Golub & Pereyra, SIAM J. Numer.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sus2bench.models.potential import Potential
+from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.whole_set.lbfgs import LBFGS
-from sus2bench.training.whole_set.linear_solve import ReadoutSolver
+from sus2bench.training.whole_set.linear_solve import ReadoutSolver, solvable_readout
 from sus2bench.training.whole_set.objective import Objective
+
+
+def nonlinear_parameters(potential: Potential, loss: PotentialLoss) -> list[nn.Parameter]:
+    """The trained parameters that are not part of the readout.
+
+    Raises:
+        ValueError: as of `solvable_readout`, or there is none.
+    """
+    linear = solvable_readout(potential, loss).linear_parameters
+    solved = {id(p) for p in [*linear, potential.atomic_energies.values]}
+    kept = [p for p in potential.parameters() if p.requires_grad and id(p) not in solved]
+    if not kept:
+        raise ValueError("all trained parameters are linear: use the linear solve alone")
+    return kept
 
 
 class ReducedObjective:
@@ -21,22 +37,19 @@ class ReducedObjective:
         objective: of a model with a linear readout, and a loss of mean squares.
 
     Raises:
-        ValueError: as of `ReadoutSolver`, or there is nothing but the readout.
+        ValueError: as of `nonlinear_parameters`.
     """
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self.solver = ReadoutSolver(objective)
-        solved = {id(objective.potential.atomic_energies.values)}
-        solved |= {id(parameter) for parameter in self.solver.model.linear_parameters}
-        kept = [id(parameter) not in solved for parameter in objective.parameters]
+        nonlinear = {id(p) for p in nonlinear_parameters(objective.potential, objective.loss)}
+        kept = [id(parameter) in nonlinear for parameter in objective.parameters]
         parts = zip(kept, objective.sizes, strict=True)
         self.sizes = [size for size, keep in zip(objective.sizes, kept, strict=True) if keep]
         """Number of variables in each nonlinear parameter."""
         self._kept = torch.cat([torch.full((size,), keep) for keep, size in parts])
         self._kept = self._kept.to(objective.potential.device)
-        if not self.sizes:
-            raise ValueError("all trained parameters are linear: use the linear solve alone")
 
     @property
     def terms(self) -> dict[str, float]:
@@ -69,6 +82,10 @@ class VariableProjection(LBFGS):
     """L-BFGS on the reduced objective; arguments as of `LBFGS`."""
 
     _reduced: ReducedObjective | None = None
+
+    def check(self, potential: Potential, loss: PotentialLoss) -> None:
+        """See `WholeSetOptimizer`."""
+        nonlinear_parameters(potential, loss)
 
     def problem(self, objective: Objective) -> ReducedObjective:
         """The objective as a function of the nonlinear parameters."""
