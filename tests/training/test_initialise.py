@@ -6,13 +6,14 @@ import pytest
 import torch
 from standin import CUTOFF, PairSum
 
-from sus2bench.atoms.frame import edge_vectors
+from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.atoms.reading import LabelledAtoms
 from sus2bench.data.dataset import FrameDataset, build_store
 from sus2bench.models.potential import Potential
 from sus2bench.models.sus2 import SUS2
 from sus2bench.testing.structures import random_atoms
-from sus2bench.training.initialise import initialise
+from sus2bench.training.initialise import initialise, label_counts
+from sus2bench.training.loss import count_labels
 
 
 def make_data(count=20):
@@ -116,3 +117,17 @@ def test_pairs_of_elements_that_never_meet_are_in_the_report():
 
 def test_a_model_without_the_hook_has_no_scales_in_its_report():
     assert "scales" not in initialise(Potential(PairSum(["Ni", "Cu"])), make_data())
+
+
+def test_labels_are_counted_as_the_loss_counts_them():
+    atoms = random_atoms(("Ni", "Cu"), (2, 2, 2), seed=0)
+    forces = np.ones((len(atoms), 3))
+    labelled = [
+        LabelledAtoms(atoms, energy=-1.0, forces=None, stress=np.eye(3)),
+        LabelledAtoms(atoms, energy=-1.0, forces=forces, stress=None),
+        LabelledAtoms(atoms, energy=None, forces=forces, stress=None),
+    ]
+    data = FrameDataset(build_store(labelled, CUTOFF, "made up"), "made up", CUTOFF)
+    expected = torch.tensor([2, 6 * len(atoms), 9], dtype=torch.float64)
+    assert torch.equal(label_counts(data), expected)
+    assert torch.equal(count_labels([collate(list(data))]), expected)

@@ -17,6 +17,7 @@ from sus2bench.models.potential import Potential
 from sus2bench.models.scaling import ScalesToData
 from sus2bench.training.freezing import atomic_energies_are_held
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
+from sus2bench.training.loss import TERMS
 from sus2bench.training.regularization import Regularization
 
 logger = logging.getLogger(__name__)
@@ -148,7 +149,7 @@ def _solve(
         potential,
         blocks_of_frames(train),
         weights or LinearWeights(),
-        atoms_per_frame=float(train.num_atoms.mean()),
+        counts=label_counts(train),
         fit_atomic_energies=fitted,
         regularization=regularization,
     )
@@ -212,6 +213,12 @@ def _with_vectors(train: FrameDataset, potential: Potential) -> Iterator[Batch]:
         batch = batch.to(str(potential.device))
         batch.edge_vectors = edge_vectors(batch).to(potential.dtype)
         yield batch
+
+
+def label_counts(train: FrameDataset) -> Tensor:
+    """Number of labelled energies, force and stress components of all frames (3,), float64."""
+    labels = [train.values(term) for term in TERMS]
+    return torch.stack([(~torch.isnan(values)).sum() for values in labels]).to(torch.float64)
 
 
 def blocks_of_frames(train: FrameDataset) -> Iterator[Batch]:

@@ -2,9 +2,10 @@
 
 Minimizes, over E0 (one number per element) and the model's linear coefficients xi,
 
-    w_E mean_frames (dE / N)^2 + w_F mean_components dF^2 + w_S mean_components dS^2
+    w_E / n_E sum (dE / N)^2 + w_F / n_F sum dF^2 + w_S / n_S sum dS^2
 
-with all other parameters fixed, and the terms of a regularization that depend on them. Rows are
+with n the numbers of labelled frames, force and stress components (the squared loss of `loss.py`),
+all other parameters fixed, and the terms of a regularization that depend on them. Rows are
 folded into one triangular factor (QR of QRs, float64), so that memory does not grow with the data
 and no normal equations square the condition number.
 """
@@ -33,10 +34,19 @@ class LinearWeights:
     forces: float = 1.0
     stress: float = 0.0
 
+    def per_label(self, counts: Tensor) -> list[float]:
+        """Factors on the squares of single errors, for numbers (3,) of labels of each kind."""
+        kinds = zip((self.energy, self.forces, self.stress), counts.tolist(), strict=True)
+        return [weight / max(count, 1.0) for weight, count in kinds]
+
 
 @dataclass(frozen=True)
 class LinearReport:
-    """What a solve did: number of rows and columns, numerical rank, and the residual it left."""
+    """What a solve did: number of rows and columns, numerical rank, and the residual it left.
+
+    The residual is the square root of what is minimized: the loss and those terms that depend on E0
+    or xi.
+    """
 
     rows: int
     columns: int
@@ -50,7 +60,7 @@ def solve_linear_readout(
     batches: Iterable[Data],
     weights: LinearWeights,
     *,
-    atoms_per_frame: float,
+    counts: Tensor,
     fit_atomic_energies: bool = True,
     regularization: Regularization | None = None,
     relative_tolerance: float = 1e-8,
@@ -63,11 +73,11 @@ def solve_linear_readout(
     Args:
         potential: its model must be `HasLinearReadout`; E0 should be close to right already, so
             that residuals are small numbers.
-        batches: labelled frames; NaN labels are left out.
+        batches: all labelled frames, in each process of several; NaN labels are left out.
         weights: of the three kinds of labels.
+        counts: (3,) numbers of labels that all batches have of each kind, as of `count_labels`.
         fit_atomic_energies: whether E0 is solved for too, or stays as it is, as it does in any
             case where the energies of isolated atoms are held.
-        atoms_per_frame: mean over the frames, which turns means over components into sums.
         regularization: of the loss, whose coefficients of xi are in the units that the solve sets.
         relative_tolerance: singular values of the column-scaled problem below this part of the
             largest are treated as zero; the solution of least norm is taken.
@@ -86,10 +96,9 @@ def solve_linear_readout(
     energies = species if fit_atomic_energies and not atomic_energies_are_held(potential) else 0
     coefficients = 0 if readout_is_held(potential) else count
     columns = slice(species - energies, species + coefficients)
-    frames = 0
+    factors = weights.per_label(counts)
     for batch in batches:
-        frames += batch.num_graphs
-        design, target = _rows(potential, model, batch, weights, atoms_per_frame)
+        design, target = weighted_rows(potential, model, batch, factors)
         factor.add(design[:, columns], target)
     if not factor.rows:
         raise ValueError("no frame has a label: nothing determines the linear coefficients")
@@ -99,12 +108,11 @@ def solve_linear_readout(
     units = torch.ones_like(xi)
     if coefficients:
         # One unit of a trained coefficient then changes predictions by one, in the loss's norm.
-        effect = factor.column_norms()[energies:].to(xi.device) / frames**0.5
+        effect = factor.column_norms()[energies:].to(xi.device)
         units = torch.where(effect > 0, 1 / effect, units)
     if regularization is not None:
         derivatives, residuals = regularization.linear_rows(potential, xi, units)
-        # The rows above make up the loss times the number of frames.
-        factor.add(derivatives[:, columns] * frames**0.5, -residuals * frames**0.5)
+        factor.add(derivatives[:, columns], -residuals)
     solution, rank, residual = factor.solve(relative_tolerance)
     with torch.no_grad():
         if energies:
@@ -114,19 +122,6 @@ def solve_linear_readout(
     potential.train(was_training)
     largest = max(map(abs, solution[energies:].tolist()), default=0.0)
     return LinearReport(rows, len(solution), rank, residual, largest)
-
-
-def _rows(
-    potential: Potential,
-    model: HasLinearReadout,
-    batch: Data,
-    weights: LinearWeights,
-    atoms_per_frame: float,
-) -> tuple[Tensor, Tensor]:
-    """Design rows (M, C + P) and targets (M,): what is left to fit, weighted."""
-    # A mean over components, written as a sum over frames, has their number as a divisor.
-    factors = (weights.energy, weights.forces / (3 * atoms_per_frame), weights.stress / 9)
-    return weighted_rows(potential, model, batch, factors)
 
 
 def weighted_rows(
