@@ -10,10 +10,17 @@ from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.atoms.reading import LabelledAtoms
 from sus2bench.data.dataset import FrameDataset, build_store
 from sus2bench.models.potential import Potential
-from sus2bench.models.sus2 import SUS2
+from sus2bench.models.sus2 import SUS2, potential_from_mtp, potential_to_mtp
+from sus2bench.testing import perturb
 from sus2bench.testing.structures import random_atoms
-from sus2bench.training.initialise import initialise, label_counts
-from sus2bench.training.loss import count_labels
+from sus2bench.training.freezing import freeze
+from sus2bench.training.initialise import initialise, label_counts, take_units
+from sus2bench.training.loss import PotentialLoss, count_labels
+from sus2bench.training.regularization import Regularization
+from sus2bench.training.whole_set.batches import FrameBlocks
+from sus2bench.training.whole_set.levenberg_marquardt import solve_readout
+from sus2bench.training.whole_set.linear_solve import ReadoutSolver
+from sus2bench.training.whole_set.objective import Objective
 
 
 def make_data(count=20):
@@ -131,3 +138,50 @@ def test_labels_are_counted_as_the_loss_counts_them():
     expected = torch.tensor([2, 6 * len(atoms), 9], dtype=torch.float64)
     assert torch.equal(label_counts(data), expected)
     assert torch.equal(count_labels([collate(list(data))]), expected)
+
+
+@pytest.fixture
+def started(tmp_path):
+    """A potential of an `.mtp` file, whose coefficients have effects of many orders of magnitude."""
+    written = perturb(Potential(SUS2(["Ni", "Cu"], CUTOFF, radial_basis_size=4)).double())
+    potential_to_mtp(written, tmp_path / "trained.mtp")
+    return potential_from_mtp(tmp_path / "trained.mtp", ["Ni", "Cu"])
+
+
+def test_units_of_a_trained_file_are_those_of_the_solve_and_change_no_prediction(started):
+    data, xi = make_data(), started.model.linear_coefficients
+    batch = collate(list(data))
+    before = started.eval()(batch)
+    take_units(started, data)
+    after = started.eval()(batch)
+    # Coefficients are divided by units and multiplied again.
+    torch.testing.assert_close(started.model.linear_coefficients, xi, rtol=1e-15, atol=0)
+    torch.testing.assert_close(after.energy, before.energy, rtol=1e-13, atol=0)
+    torch.testing.assert_close(after.forces, before.forces, rtol=0, atol=1e-12)
+    solved = Potential.from_payload(started.to_payload())
+    initialise(solved, data)
+    torch.testing.assert_close(
+        started.model.linear_units, solved.model.linear_units, rtol=1e-10, atol=0
+    )
+    # The ridge acts on what is trained.
+    scaled = (xi / solved.model.linear_units).square().mean()
+    assert float(Regularization(readout=1.0)(started)) == pytest.approx(float(scaled), rel=1e-9)
+
+
+def test_steps_from_a_trained_file_solve_for_its_readout_exactly(started):
+    data = make_data()
+    take_units(started, data)
+    objective = Objective(started, PotentialLoss(1.0, 1.0, 0.0), FrameBlocks(data))
+    start = objective.get()
+    solve_readout(objective)
+    found = objective.value()
+    objective.set(start)
+    ReadoutSolver(objective).solve()
+    # Damped by 1e-10 of the diagonal; without units 3e-4 of the loss would be left.
+    assert found == pytest.approx(objective.value(), rel=1e-6)
+
+
+def test_a_frozen_readout_keeps_its_units(started):
+    freeze(started, ["scalar_coefficients"])
+    take_units(started, make_data())
+    assert bool((started.model.linear_units == 1).all())

@@ -17,7 +17,7 @@ from sus2bench.models.species import extend, nearest_species
 from sus2bench.models.zbl import ZBL, PairRepulsion
 from sus2bench.training.added_species import fit_added_energies
 from sus2bench.training.freezing import freeze, thawed
-from sus2bench.training.initialise import initialise, trains_by_steps
+from sus2bench.training.initialise import initialise, take_units, trains_by_steps
 from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.multistart import MultiStart
@@ -107,7 +107,7 @@ def initial_values(
 ) -> dict[str, Any]:
     """Sets initial values, unless they are those of a trained file; returns a report.
 
-    An exact solve is all the training there is, so that it is made for any file. What is frozen
+    A trained file gets no more than the units in which its linear readout is trained. An exact solve is all the training there is, so that it is made for any file. What is frozen
     stays as it is in a trained file, and as it is set here in any other potential.
 
     Args:
@@ -142,6 +142,7 @@ def initial_values(
             "potential.atomic_energies out, or start from an untrained file"
         )
     report: dict[str, Any] = {"start": str(cfg.potential.start)}
+    take_units(potential, datamodule.train, arguments["weights"])
     if added:
         fitted = fit_added_energies(potential, datamodule.train, list(added))
         report["added_species"] = {

@@ -12,11 +12,15 @@ from torch_geometric.data import Batch
 from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
-from sus2bench.models.linear import HasLinearReadout
+from sus2bench.models.linear import HasLinearReadout, TrainsLinearReadout
 from sus2bench.models.potential import Potential
 from sus2bench.models.scaling import ScalesToData
-from sus2bench.training.freezing import atomic_energies_are_held
-from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
+from sus2bench.training.freezing import atomic_energies_are_held, readout_is_held
+from sus2bench.training.linear_readout import (
+    LinearWeights,
+    set_readout_units,
+    solve_linear_readout,
+)
 from sus2bench.training.loss import TERMS
 from sus2bench.training.regularization import Regularization
 
@@ -118,6 +122,28 @@ def fit_energies(
         potential.hold_isolated_atoms(energies)
     report["atomic_energies"] = potential.atomic_energies.as_dict()
     return report
+
+
+def take_units(
+    potential: Potential, train: FrameDataset, weights: LinearWeights | None = None
+) -> None:
+    """Gives the linear readout of a trained potential the units of the exact solve.
+
+    Predictions stay, but for rounding. Files of other programs have no units, and those of another
+    potential are of the data it was trained on. A frozen readout keeps its own.
+
+    Args:
+        potential: changed in place.
+        train: training frames.
+        weights: of energies, forces and stresses; those of the loss.
+    """
+    if isinstance(potential.model, TrainsLinearReadout) and not readout_is_held(potential):
+        set_readout_units(
+            potential,
+            blocks_of_frames(train),
+            weights or LinearWeights(),
+            counts=label_counts(train),
+        )
 
 
 def trains_by_steps(potential: Potential) -> bool:

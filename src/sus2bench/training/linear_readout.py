@@ -105,11 +105,8 @@ def solve_linear_readout(
     if not energies + coefficients:
         raise ValueError("there is nothing to solve for: no coefficients, and E0 is to stay")
     rows, xi = factor.rows, model.linear_coefficients
-    units = torch.ones_like(xi)
-    if coefficients:
-        # One unit of a trained coefficient then changes predictions by one, in the loss's norm.
-        effect = factor.column_norms()[energies:].to(xi.device)
-        units = torch.where(effect > 0, 1 / effect, units)
+    effect = factor.column_norms()[energies:].to(xi.device) if coefficients else torch.ones_like(xi)
+    units = _units(effect)
     if regularization is not None:
         derivatives, residuals = regularization.linear_rows(potential, xi, units)
         factor.add(derivatives[:, columns], -residuals)
@@ -122,6 +119,41 @@ def solve_linear_readout(
     potential.train(was_training)
     largest = max(map(abs, solution[energies:].tolist()), default=0.0)
     return LinearReport(rows, len(solution), rank, residual, largest)
+
+
+@torch.no_grad()
+def set_readout_units(
+    potential: Potential, batches: Iterable[Data], weights: LinearWeights, *, counts: Tensor
+) -> None:
+    """Sets the units of xi as `solve_linear_readout` does; xi itself stays, but for rounding.
+
+    Args:
+        potential: its model must be `HasLinearReadout`.
+        batches: as there.
+        weights: as there.
+        counts: as there.
+    """
+    model = potential.model
+    if not isinstance(model, HasLinearReadout):
+        raise ValueError(f"{type(model).__name__} has no linear readout that could have units")
+    was_training, species = potential.training, len(potential.species)
+    potential.eval()
+    factors, xi = weights.per_label(counts), model.linear_coefficients
+    squares = torch.zeros_like(xi)
+    for batch in batches:
+        design, _ = weighted_rows(potential, model, batch, factors)
+        squares += design[:, species:].square().sum(0)
+    model.set_linear_coefficients(xi, _units(squares.sqrt()))
+    potential.train(was_training)
+
+
+def _units(effect: Tensor) -> Tensor:
+    """Units (P,) in which a change by one changes predictions by one, in the norm of the loss.
+
+    Args:
+        effect: norm of the change of predictions with each coefficient (P,), 0 where there is none.
+    """
+    return torch.where(effect > 0, 1 / effect, 1.0)
 
 
 def weighted_rows(
