@@ -11,7 +11,9 @@ from sus2bench.atoms.reading import LabelledAtoms
 from sus2bench.data.dataset import FrameDataset, build_store
 from sus2bench.models.potential import Potential
 from sus2bench.models.sus2 import SUS2, potential_from_mtp, potential_to_mtp
+from sus2bench.models.zbl import ZBL
 from sus2bench.testing import perturb
+from sus2bench.testing.potentials import predict
 from sus2bench.testing.structures import random_atoms
 from sus2bench.training.freezing import freeze
 from sus2bench.training.initialise import initialise, label_counts, take_units
@@ -142,7 +144,7 @@ def test_labels_are_counted_as_the_loss_counts_them():
 
 @pytest.fixture
 def started(tmp_path):
-    """A potential of an `.mtp` file, whose coefficients have effects of many orders of magnitude."""
+    """A potential of an `.mtp` file; effects of coefficients differ by orders of magnitude."""
     written = perturb(Potential(SUS2(["Ni", "Cu"], CUTOFF, radial_basis_size=4)).double())
     potential_to_mtp(written, tmp_path / "trained.mtp")
     return potential_from_mtp(tmp_path / "trained.mtp", ["Ni", "Cu"])
@@ -185,3 +187,28 @@ def test_a_frozen_readout_keeps_its_units(started):
     freeze(started, ["scalar_coefficients"])
     take_units(started, make_data())
     assert bool((started.model.linear_units == 1).all())
+
+
+def close_contacts():
+    """Copper-nickel pairs from 1.2 Å on; beside the repulsion -7 eV and forces of 0.5 eV/Å."""
+    repulsion = Potential(PairSum(["Ni", "Cu"]), zbl=ZBL(["Ni", "Cu"])).eval()
+    bare = Potential(repulsion.model).eval()
+    labelled = []
+    for distance in (1.2, 1.5, 2.0, 2.3):
+        atoms = ase.Atoms("NiCu", positions=[(0, 0, 0), (0, 0, distance)])
+        full, rest = (predict(potential.double(), atoms) for potential in (repulsion, bare))
+        forces = (full.forces - rest.forces).numpy() + [[0, 0, 0.5], [0, 0, -0.5]]
+        energy = float(full.energy - rest.energy) - 7.0
+        labelled.append(LabelledAtoms(atoms, energy=energy, forces=forces, stress=None))
+    return FrameDataset(build_store(labelled, CUTOFF, "made up"), "made up", CUTOFF)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_energies_and_scale_are_those_of_what_a_repulsion_leaves_of_the_labels(dtype):
+    potential = Potential(PairSum(["Ni", "Cu"]), zbl=ZBL(["Ni", "Cu"])).to(dtype)
+    report = initialise(potential, close_contacts())
+    # The repulsion of hundreds of eV, in the precision of the model.
+    close = {"abs": 1e-10 if dtype is torch.float64 else 1e-3}
+    assert sum(report["atomic_energies"].values()) == pytest.approx(-7.0, **close)
+    assert report["energy_scale"] == pytest.approx(0.5 / 3**0.5, **close)
+    assert report["least_squares"]["rmse_meV_per_atom"] == pytest.approx(0, abs=1e3 * close["abs"])

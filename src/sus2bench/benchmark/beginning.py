@@ -107,8 +107,9 @@ def initial_values(
 ) -> dict[str, Any]:
     """Sets initial values, unless they are those of a trained file; returns a report.
 
-    A trained file gets no more than the units in which its linear readout is trained. An exact solve is all the training there is, so that it is made for any file. What is frozen
-    stays as it is in a trained file, and as it is set here in any other potential.
+    A trained file gets no more than the units in which its linear readout is trained. Where an
+    exact solve is all the training there is, it is made for any file. What is frozen stays as it is
+    in a trained file, and as it is set here in any other potential.
 
     Args:
         cfg: of the run.

@@ -12,6 +12,7 @@ from torch_geometric.data import Batch
 from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
+from sus2bench.models.blocks import Extent, predict
 from sus2bench.models.linear import HasLinearReadout, TrainsLinearReadout
 from sus2bench.models.potential import Potential
 from sus2bench.models.scaling import ScalesToData
@@ -90,8 +91,9 @@ def fit_energies(
     coefficients, and for E0 with them unless that is given or from isolated atoms: then the energy
     of an isolated atom stays the one asked for, and E0 makes up for what the model itself gives
     such an atom. Any other model is scaled by the root mean square of the force labels, so that its
-    output of order one is of the order of the forces. What is frozen stays as it is. Energies from
-    isolated atoms are held through all training (`Potential.hold_isolated_atoms`).
+    output of order one is of the order of the forces. A repulsion is taken off the labels. What is
+    frozen stays as it is. Energies from isolated atoms are held through all training
+    (`Potential.hold_isolated_atoms`).
 
     Args:
         potential: changed in place.
@@ -108,13 +110,14 @@ def fit_energies(
         ValueError: E0 cannot be had in the way that is asked for.
     """
     report: dict[str, Any] = {"atomic_energies_from": FROZEN}
+    rest = _without_repulsion(train, potential)
     if not atomic_energies_are_held(potential):
-        energies, report = _atomic_energies(train, potential.species, atomic_energies)
+        energies, report = _atomic_energies(rest, potential.species, atomic_energies)
         potential.atomic_energies.set_values(energies)
     if isinstance(potential.model, HasLinearReadout):
         report |= _solve(potential, train, weights, report["atomic_energies_from"], regularization)
     else:
-        scale = force_rms(train)
+        scale = force_rms(rest)
         if scale > 0:
             potential.atomic_energies.scale.fill_(scale)
         report["energy_scale"] = float(potential.atomic_energies.scale)
@@ -191,6 +194,24 @@ def _keep_isolated_atoms(potential: Potential) -> None:
     """
     values = potential.atomic_energies.values
     values.add_(values - potential.isolated_energies())
+
+
+def _without_repulsion(train: FrameDataset, potential: Potential) -> FrameDataset:
+    """The training frames with what a repulsion leaves of the labels to the model and E0."""
+    if potential.zbl is None:
+        return train
+    extent = Extent(potential.dtype, potential.zbl.cutoff, strictly_local=True)
+    energies, forces = [], []
+    for batch in blocks_of_frames(train):
+        batch = batch.to(str(potential.device))
+        found = predict(potential.zbl, batch, extent, differentiable=False, virial=False)
+        site = found.site.double()
+        energies.append(site.new_zeros(batch.num_graphs).index_add(0, batch.batch, site).cpu())
+        forces.append(found.forces.double().cpu())
+    return train.with_values(
+        energy=train.values("energy") - torch.cat(energies),
+        forces=train.values("forces") - torch.cat(forces),
+    )
 
 
 def _atomic_energies(
