@@ -146,8 +146,8 @@ def _unseen_pairs(potential: Potential, train: FrameDataset) -> dict[str, Any]:
     if not unseen:
         return {}
     logger.warning(
-        "%d of %d pairs of elements never meet in the training data (%s%s): what the model has for "
-        "each pair stays as it begins, and predictions where they meet are guesses",
+        "%d of %d pairs of elements never meet in the training data (%s%s): no data fit what the "
+        "model has for each pair, and predictions where they meet are guesses",
         *(len(unseen), len(pairs), ", ".join(unseen[:10]), ", ..." if len(unseen) > 10 else ""),
     )
     return {"pairs": len(pairs), "unseen_pairs": unseen}
