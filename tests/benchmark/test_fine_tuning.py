@@ -57,7 +57,7 @@ def test_elements_that_the_file_lacks_are_an_error_that_names_the_remedy(folder)
 
 
 @pytest.mark.parametrize(("allowed", "other"), [("true", "Ni"), ("{Al: Cu}", "Cu")])
-def test_added_elements_get_rows_and_fitted_energies(folder, allowed, other):
+def test_added_elements_get_rows_and_fitted_energies(folder, allowed, other, caplog):
     start = ("potential.start=trained.pt", f"potential.add_species={allowed}")
     record, trained = train("more", *start, "optimizer.algorithm.lr=1e-14")
     before = load_potential("trained.pt")
@@ -65,6 +65,10 @@ def test_added_elements_get_rows_and_fitted_energies(folder, allowed, other):
     added = record["model"]["initialisation"]["added_species"]["Al"]
     # Radii, Å: Al 1.21, Ni 1.24, Cu 1.32.
     assert added["starts_as"] == other
+    # The data are of copper and aluminium.
+    initial = record["model"]["initialisation"]
+    assert (initial["pairs"], initial["unseen_pairs"]) == (6, ["Cu-Ni", "Ni-Ni", "Ni-Al"])
+    assert "3 of 6 pairs of elements never meet" in caplog.text
     energy = trained.atomic_energies.as_dict()["Al"]
     # Steps of this rate change nothing that shows.
     assert added["atomic_energy"] == pytest.approx(energy, abs=1e-10)

@@ -301,6 +301,9 @@ def test_training_goes_on_from_an_mtp_file(folder):
     # Steps this small change nothing that shows.
     before, after = (r["metrics"]["test"]["forces_rmse_meV_A"] for r in (first, second))
     assert after == pytest.approx(before, rel=1e-9)
+    # The file has no units of the readout; training sets them, as for a new model.
+    again = load_potential(folder / "runs/second/checkpoints/best.ckpt")
+    assert not bool((again.model.linear_units == 1).any())
 
 
 def test_start_without_an_element_of_the_data_is_refused(folder):

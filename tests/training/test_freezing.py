@@ -18,7 +18,7 @@ from sus2bench.testing.potentials import perturb
 from sus2bench.training.freezing import blocks, freeze, thawed
 from sus2bench.training.initialise import initialise
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
-from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.loss import PotentialLoss, count_labels
 from sus2bench.training.module import parameter_groups
 
 SPECIES = ["Al", "Cu"]
@@ -120,8 +120,9 @@ def test_the_exact_solve_leaves_what_is_frozen(frames, chosen, kept):
     # What is not frozen is solved for: all else would be a solve that has done nothing.
     assert report["linear_readout"]["columns"] == {True: 2, False: 14}["scalar" in chosen[0]]
     batch, weights = collate(list(frames)), LinearWeights()
-    again = solve_linear_readout(potential, [batch], weights, atoms_per_frame=4)
-    best = solve_linear_readout(free, [batch], weights, atoms_per_frame=4)
+    counts = count_labels([batch])
+    again = solve_linear_readout(potential, [batch], weights, counts=counts)
+    best = solve_linear_readout(free, [batch], weights, counts=counts)
     assert report["linear_readout"]["residual"] == pytest.approx(again.residual, rel=1e-6)
     assert best.residual < again.residual
 

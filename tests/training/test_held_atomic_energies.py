@@ -11,16 +11,20 @@ from sus2bench.models.potential import Potential
 from sus2bench.models.sus2 import SUS2
 from sus2bench.training.initialise import initialise
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
+from sus2bench.training.loss import count_labels
 
 CUTOFF = 4.0
 ISOLATED = {"Al": -1.75, "Cu": -2.5}
 
 
 class Frames(list):
-    """A list of frames with the sizes that a data set knows."""
+    """A list of frames with the sizes and labels that a data set knows."""
 
     num_atoms = property(lambda self: np.array([len(frame.pos) for frame in self]))
     num_edges = property(lambda self: np.array([frame.edge_index.shape[1] for frame in self]))
+
+    def values(self, field):
+        return torch.cat([frame[field] for frame in self])
 
 
 @pytest.fixture
@@ -65,16 +69,16 @@ def test_held_energies_stay_to_the_bit_and_the_coefficients_are_still_the_best(p
     batch, weights = collate(frames), LinearWeights(1.0, 1.0, 0.0)
     potential.atomic_energies.set_values({"Al": -3.0, "Cu": -3.5})
     before = potential.atomic_energies.values.detach().clone()
-    mean = float(frames.num_atoms.mean())
+    counts = count_labels([batch])
 
     def solve():
         return solve_linear_readout(
-            potential, [batch], weights, atoms_per_frame=mean, fit_atomic_energies=False
+            potential, [batch], weights, counts=counts, fit_atomic_energies=False
         )
 
     first = solve()
     assert torch.equal(potential.atomic_energies.values, before)
     # The solution of the solution is itself.
     assert solve().residual == pytest.approx(first.residual, rel=1e-9)
-    free = solve_linear_readout(potential, [batch], weights, atoms_per_frame=mean)
+    free = solve_linear_readout(potential, [batch], weights, counts=counts)
     assert free.residual < first.residual

@@ -19,7 +19,7 @@ from sus2bench.training.budget import Budget
 from sus2bench.training.checkpoints import Checkpoints
 from sus2bench.training.fit import fit
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
-from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.loss import PotentialLoss, count_labels
 
 HELD = {"Ni": -1.75, "Cu": -2.5}
 
@@ -146,8 +146,9 @@ def test_files_have_the_energies_of_the_parameters_they_are_written_with(tmp_pat
 
 def test_linear_solve_leaves_what_is_held():
     potential = held(sus2())
+    batch = collate(make_frames(6))
     report = solve_linear_readout(
-        potential, [collate(make_frames(6))], LinearWeights(1.0, 1.0, 0.0), atoms_per_frame=4.0
+        potential, [batch], LinearWeights(1.0, 1.0, 0.0), counts=count_labels([batch])
     )
     assert report.columns == len(potential.model.linear_coefficients)
     assert isolated(potential) == CLOSE(list(HELD.values()))

@@ -21,7 +21,7 @@ from sus2bench.training.budget import Budget
 from sus2bench.training.csv_logger import CSVLogger
 from sus2bench.training.fit import fit
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
-from sus2bench.training.loss import PotentialLoss
+from sus2bench.training.loss import PotentialLoss, count_labels
 from sus2bench.training.regularization import Regularization
 
 SPECIES = ["Ni", "Cu"]
@@ -203,7 +203,7 @@ def test_the_exact_solve_minimizes_the_regularized_loss(terms):
             potential,
             [batch],
             LinearWeights(**weights),
-            atoms_per_frame=len(batch.pos) / batch.num_graphs,
+            counts=count_labels([batch]),
             regularization=regularization,
             relative_tolerance=1e-14,
         )
@@ -211,16 +211,16 @@ def test_the_exact_solve_minimizes_the_regularized_loss(terms):
 
 
 def test_frozen_radial_functions_have_a_ridge_too():
-    norms = []
+    batch, norms = collate(make_frames(12)), []
     for weight in (0.0, 1.0):
         inner = {"_target_": "sus2bench.models.mtp.MTP", "level": 6, "radial_basis_size": 4}
         potential = Potential(FrozenRadial(SPECIES, 3.6, model=inner)).double()
         ridge = Regularization(readout=weight, smoothness=weight)
         solve_linear_readout(
             potential,
-            [collate(make_frames(12))],
+            [batch],
             LinearWeights(),
-            atoms_per_frame=4.0,
+            counts=count_labels([batch]),
             regularization=ridge,
         )
         norms.append(float(potential.model.model.readout.coefficients.norm()))
@@ -233,7 +233,11 @@ def test_a_larger_ridge_makes_smaller_coefficients():
         potential = potential_of()
         ridge = Regularization(readout=weight)
         solve_linear_readout(
-            potential, [batch], LinearWeights(), atoms_per_frame=4.0, regularization=ridge
+            potential,
+            [batch],
+            LinearWeights(),
+            counts=count_labels([batch]),
+            regularization=ridge,
         )
         norms.append(float(potential.model.readout.coefficients.norm()))
     assert norms[0] > norms[1] > norms[2]
@@ -262,7 +266,7 @@ def test_with_repulsion_the_solve_fits_what_it_leaves_of_the_labels():
         potential.model.load_state_dict(state)
         potential.atomic_energies.values.data.copy_(energies)
         solve_linear_readout(
-            potential, [labelled], LinearWeights(1.0, 1.0, 1.0), atoms_per_frame=4.0
+            potential, [labelled], LinearWeights(1.0, 1.0, 1.0), counts=count_labels([labelled])
         )
         found.append((potential.model.linear_coefficients, potential.atomic_energies.values))
     for first, second in zip(*found, strict=True):

@@ -2,22 +2,25 @@
 
 import logging
 from collections.abc import Mapping
+from itertools import combinations_with_replacement
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sus2bench.benchmark.parameters import species_pairs
 from sus2bench.benchmark.sources import species_list
 from sus2bench.data.datamodule import FrameDataModule
+from sus2bench.data.dataset import FrameDataset
 from sus2bench.models.linear import HasLinearReadout
 from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
-from sus2bench.models.species import extend, nearest_species
+from sus2bench.models.species import HasSpeciesTensors, extend, nearest_species
 from sus2bench.models.zbl import ZBL, PairRepulsion
 from sus2bench.training.added_species import fit_added_energies
 from sus2bench.training.freezing import freeze, thawed
-from sus2bench.training.initialise import initialise, trains_by_steps
+from sus2bench.training.initialise import initialise, take_units, trains_by_steps
 from sus2bench.training.linear_readout import LinearWeights
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.multistart import MultiStart
@@ -107,8 +110,11 @@ def initial_values(
 ) -> dict[str, Any]:
     """Sets initial values, unless they are those of a trained file; returns a report.
 
-    An exact solve is all the training there is, so that it is made for any file. What is frozen
-    stays as it is in a trained file, and as it is set here in any other potential.
+    The report names pairs of elements that the training data never show, if the model has numbers
+    of pairs: no training changes those. A trained file gets no more than the units in which its
+    linear readout is trained. Where an exact solve is all the training there is, it is made for any
+    file. What is frozen stays as it is in a trained file, and as it is set here in any other
+    potential.
 
     Args:
         cfg: of the run.
@@ -122,6 +128,39 @@ def initial_values(
         ValueError: if atomic energies or several starts are asked for in a way that a file would
             ignore.
     """
+    report = _values(cfg, potential, added, datamodule, loss, regularization)
+    return report | _unseen_pairs(potential, datamodule.train)
+
+
+def _unseen_pairs(potential: Potential, train: FrameDataset) -> dict[str, Any]:
+    """Pairs (without order) that never meet within the cutoff, and how many pairs there are."""
+    model = potential.model
+    if not isinstance(model, HasSpeciesTensors):
+        return {}
+    if all(len(tensor.axes) < 2 for tensor in model.species_tensors().values()):
+        return {}
+    met = species_pairs(train)
+    elements = list(zip(model.symbols, model.species, strict=True))
+    pairs = list(combinations_with_replacement(elements, 2))
+    unseen = [f"{first}-{other}" for (first, a), (other, b) in pairs if (a, b) not in met]
+    if not unseen:
+        return {}
+    logger.warning(
+        "%d of %d pairs of elements never meet in the training data (%s%s): no data fit what the "
+        "model has for each pair, and predictions where they meet are guesses",
+        *(len(unseen), len(pairs), ", ".join(unseen[:10]), ", ..." if len(unseen) > 10 else ""),
+    )
+    return {"pairs": len(pairs), "unseen_pairs": unseen}
+
+
+def _values(
+    cfg: DictConfig,
+    potential: Potential,
+    added: Mapping[str, str],
+    datamodule: FrameDataModule,
+    loss: PotentialLoss,
+    regularization: Regularization,
+) -> dict[str, Any]:
     model, energies = potential.model, plain(cfg.potential.atomic_energies)
     untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
     arguments = {
@@ -142,6 +181,7 @@ def initial_values(
             "potential.atomic_energies out, or start from an untrained file"
         )
     report: dict[str, Any] = {"start": str(cfg.potential.start)}
+    take_units(potential, datamodule.train, arguments["weights"])
     if added:
         fitted = fit_added_energies(potential, datamodule.train, list(added))
         report["added_species"] = {

@@ -98,8 +98,8 @@ class PublishedFiles:
         if found != self.sha256[path.name]:
             raise ValueError(
                 f"{path} is not the file that {self.name} was split into: its SHA-256 is {found}, "
-                f"expected {self.sha256[path.name]}. Restore it, or use data=extxyz for files of your "
-                f"own, such as others made from {self.page}"
+                f"expected {self.sha256[path.name]}. Restore it, or use data=extxyz for files of "
+                f"your own, such as others made from {self.page}"
             )
         return path
 

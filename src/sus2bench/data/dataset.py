@@ -86,6 +86,14 @@ class FrameDataset(Dataset[Frame]):
         chosen = self.indices[torch.as_tensor(np.asarray(indices, dtype=np.int64))]
         return FrameDataset(self.store, name, self.cutoff, chosen)
 
+    def with_values(self, **values: Tensor) -> FrameDataset:
+        """The same frames with other values of some fields, in the order and shape of `values`."""
+        store = dict(self.store)
+        for field, rows in values.items():
+            store[field] = store[field].clone()
+            store[field][self._atoms() if field in PER_ATOM else self.indices] = rows
+        return FrameDataset(store, self.name, self.cutoff, self.indices)
+
     def values(self, field: str) -> Tensor:
         """One field of all frames, joined along its first dimension in the order of the frames.
 

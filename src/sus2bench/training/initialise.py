@@ -12,11 +12,17 @@ from torch_geometric.data import Batch
 from sus2bench.atoms.frame import collate, edge_vectors
 from sus2bench.data.dataset import FrameDataset
 from sus2bench.data.statistics import force_rms, least_squares_atomic_energies
-from sus2bench.models.linear import HasLinearReadout
+from sus2bench.models.blocks import Extent, predict
+from sus2bench.models.linear import HasLinearReadout, TrainsLinearReadout
 from sus2bench.models.potential import Potential
 from sus2bench.models.scaling import ScalesToData
-from sus2bench.training.freezing import atomic_energies_are_held
-from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
+from sus2bench.training.freezing import atomic_energies_are_held, readout_is_held
+from sus2bench.training.linear_readout import (
+    LinearWeights,
+    set_readout_units,
+    solve_linear_readout,
+)
+from sus2bench.training.loss import TERMS
 from sus2bench.training.regularization import Regularization
 
 logger = logging.getLogger(__name__)
@@ -85,8 +91,9 @@ def fit_energies(
     coefficients, and for E0 with them unless that is given or from isolated atoms: then the energy
     of an isolated atom stays the one asked for, and E0 makes up for what the model itself gives
     such an atom. Any other model is scaled by the root mean square of the force labels, so that its
-    output of order one is of the order of the forces. What is frozen stays as it is. Energies from
-    isolated atoms are held through all training (`Potential.hold_isolated_atoms`).
+    output of order one is of the order of the forces. A repulsion is taken off the labels. What is
+    frozen stays as it is. Energies from isolated atoms are held through all training
+    (`Potential.hold_isolated_atoms`).
 
     Args:
         potential: changed in place.
@@ -103,13 +110,14 @@ def fit_energies(
         ValueError: E0 cannot be had in the way that is asked for.
     """
     report: dict[str, Any] = {"atomic_energies_from": FROZEN}
+    rest = _without_repulsion(train, potential)
     if not atomic_energies_are_held(potential):
-        energies, report = _atomic_energies(train, potential.species, atomic_energies)
+        energies, report = _atomic_energies(rest, potential.species, atomic_energies)
         potential.atomic_energies.set_values(energies)
     if isinstance(potential.model, HasLinearReadout):
         report |= _solve(potential, train, weights, report["atomic_energies_from"], regularization)
     else:
-        scale = force_rms(train)
+        scale = force_rms(rest)
         if scale > 0:
             potential.atomic_energies.scale.fill_(scale)
         report["energy_scale"] = float(potential.atomic_energies.scale)
@@ -117,6 +125,28 @@ def fit_energies(
         potential.hold_isolated_atoms(energies)
     report["atomic_energies"] = potential.atomic_energies.as_dict()
     return report
+
+
+def take_units(
+    potential: Potential, train: FrameDataset, weights: LinearWeights | None = None
+) -> None:
+    """Gives the linear readout of a trained potential the units of the exact solve.
+
+    Predictions stay, but for rounding. Files of other programs have no units, and those of another
+    potential are of the data it was trained on. A frozen readout keeps its own.
+
+    Args:
+        potential: changed in place.
+        train: training frames.
+        weights: of energies, forces and stresses; those of the loss.
+    """
+    if isinstance(potential.model, TrainsLinearReadout) and not readout_is_held(potential):
+        set_readout_units(
+            potential,
+            blocks_of_frames(train),
+            weights or LinearWeights(),
+            counts=label_counts(train),
+        )
 
 
 def trains_by_steps(potential: Potential) -> bool:
@@ -148,7 +178,7 @@ def _solve(
         potential,
         blocks_of_frames(train),
         weights or LinearWeights(),
-        atoms_per_frame=float(train.num_atoms.mean()),
+        counts=label_counts(train),
         fit_atomic_energies=fitted,
         regularization=regularization,
     )
@@ -164,6 +194,24 @@ def _keep_isolated_atoms(potential: Potential) -> None:
     """
     values = potential.atomic_energies.values
     values.add_(values - potential.isolated_energies())
+
+
+def _without_repulsion(train: FrameDataset, potential: Potential) -> FrameDataset:
+    """The training frames with what a repulsion leaves of the labels to the model and E0."""
+    if potential.zbl is None:
+        return train
+    extent = Extent(potential.dtype, potential.zbl.cutoff, strictly_local=True)
+    energies, forces = [], []
+    for batch in blocks_of_frames(train):
+        batch = batch.to(str(potential.device))
+        found = predict(potential.zbl, batch, extent, differentiable=False, virial=False)
+        site = found.site.double()
+        energies.append(site.new_zeros(batch.num_graphs).index_add(0, batch.batch, site).cpu())
+        forces.append(found.forces.double().cpu())
+    return train.with_values(
+        energy=train.values("energy") - torch.cat(energies),
+        forces=train.values("forces") - torch.cat(forces),
+    )
 
 
 def _atomic_energies(
@@ -212,6 +260,12 @@ def _with_vectors(train: FrameDataset, potential: Potential) -> Iterator[Batch]:
         batch = batch.to(str(potential.device))
         batch.edge_vectors = edge_vectors(batch).to(potential.dtype)
         yield batch
+
+
+def label_counts(train: FrameDataset) -> Tensor:
+    """Number of labelled energies, force and stress components of all frames (3,), float64."""
+    labels = [train.values(term) for term in TERMS]
+    return torch.stack([(~torch.isnan(values)).sum() for values in labels]).to(torch.float64)
 
 
 def blocks_of_frames(train: FrameDataset) -> Iterator[Batch]:

@@ -2,9 +2,10 @@
 
 Minimizes, over E0 (one number per element) and the model's linear coefficients xi,
 
-    w_E mean_frames (dE / N)^2 + w_F mean_components dF^2 + w_S mean_components dS^2
+    w_E / n_E sum (dE / N)^2 + w_F / n_F sum dF^2 + w_S / n_S sum dS^2
 
-with all other parameters fixed, and the terms of a regularization that depend on them. Rows are
+with n the numbers of labelled frames, force and stress components (the squared loss of `loss.py`),
+all other parameters fixed, and the terms of a regularization that depend on them. Rows are
 folded into one triangular factor (QR of QRs, float64), so that memory does not grow with the data
 and no normal equations square the condition number.
 """
@@ -33,10 +34,19 @@ class LinearWeights:
     forces: float = 1.0
     stress: float = 0.0
 
+    def per_label(self, counts: Tensor) -> list[float]:
+        """Factors on the squares of single errors, for numbers (3,) of labels of each kind."""
+        kinds = zip((self.energy, self.forces, self.stress), counts.tolist(), strict=True)
+        return [weight / max(count, 1.0) for weight, count in kinds]
+
 
 @dataclass(frozen=True)
 class LinearReport:
-    """What a solve did: number of rows and columns, numerical rank, and the residual it left."""
+    """What a solve did: number of rows and columns, numerical rank, and the residual it left.
+
+    The residual is the square root of what is minimized: the loss and those terms that depend on E0
+    or xi.
+    """
 
     rows: int
     columns: int
@@ -50,7 +60,7 @@ def solve_linear_readout(
     batches: Iterable[Data],
     weights: LinearWeights,
     *,
-    atoms_per_frame: float,
+    counts: Tensor,
     fit_atomic_energies: bool = True,
     regularization: Regularization | None = None,
     relative_tolerance: float = 1e-8,
@@ -63,11 +73,11 @@ def solve_linear_readout(
     Args:
         potential: its model must be `HasLinearReadout`; E0 should be close to right already, so
             that residuals are small numbers.
-        batches: labelled frames; NaN labels are left out.
+        batches: all labelled frames, in each process of several; NaN labels are left out.
         weights: of the three kinds of labels.
+        counts: (3,) numbers of labels that all batches have of each kind, as of `count_labels`.
         fit_atomic_energies: whether E0 is solved for too, or stays as it is, as it does in any
             case where the energies of isolated atoms are held.
-        atoms_per_frame: mean over the frames, which turns means over components into sums.
         regularization: of the loss, whose coefficients of xi are in the units that the solve sets.
         relative_tolerance: singular values of the column-scaled problem below this part of the
             largest are treated as zero; the solution of least norm is taken.
@@ -86,25 +96,20 @@ def solve_linear_readout(
     energies = species if fit_atomic_energies and not atomic_energies_are_held(potential) else 0
     coefficients = 0 if readout_is_held(potential) else count
     columns = slice(species - energies, species + coefficients)
-    frames = 0
+    factors = weights.per_label(counts)
     for batch in batches:
-        frames += batch.num_graphs
-        design, target = _rows(potential, model, batch, weights, atoms_per_frame)
+        design, target = weighted_rows(potential, model, batch, factors)
         factor.add(design[:, columns], target)
     if not factor.rows:
         raise ValueError("no frame has a label: nothing determines the linear coefficients")
     if not energies + coefficients:
         raise ValueError("there is nothing to solve for: no coefficients, and E0 is to stay")
     rows, xi = factor.rows, model.linear_coefficients
-    units = torch.ones_like(xi)
-    if coefficients:
-        # One unit of a trained coefficient then changes predictions by one, in the loss's norm.
-        effect = factor.column_norms()[energies:].to(xi.device) / frames**0.5
-        units = torch.where(effect > 0, 1 / effect, units)
+    effect = factor.column_norms()[energies:].to(xi.device) if coefficients else torch.ones_like(xi)
+    units = _units(effect)
     if regularization is not None:
         derivatives, residuals = regularization.linear_rows(potential, xi, units)
-        # The rows above make up the loss times the number of frames.
-        factor.add(derivatives[:, columns] * frames**0.5, -residuals * frames**0.5)
+        factor.add(derivatives[:, columns], -residuals)
     solution, rank, residual = factor.solve(relative_tolerance)
     with torch.no_grad():
         if energies:
@@ -116,17 +121,39 @@ def solve_linear_readout(
     return LinearReport(rows, len(solution), rank, residual, largest)
 
 
-def _rows(
-    potential: Potential,
-    model: HasLinearReadout,
-    batch: Data,
-    weights: LinearWeights,
-    atoms_per_frame: float,
-) -> tuple[Tensor, Tensor]:
-    """Design rows (M, C + P) and targets (M,): what is left to fit, weighted."""
-    # A mean over components, written as a sum over frames, has their number as a divisor.
-    factors = (weights.energy, weights.forces / (3 * atoms_per_frame), weights.stress / 9)
-    return weighted_rows(potential, model, batch, factors)
+@torch.no_grad()
+def set_readout_units(
+    potential: Potential, batches: Iterable[Data], weights: LinearWeights, *, counts: Tensor
+) -> None:
+    """Sets the units of xi as `solve_linear_readout` does; xi itself stays, but for rounding.
+
+    Args:
+        potential: its model must be `HasLinearReadout`.
+        batches: as there.
+        weights: as there.
+        counts: as there.
+    """
+    model = potential.model
+    if not isinstance(model, HasLinearReadout):
+        raise ValueError(f"{type(model).__name__} has no linear readout that could have units")
+    was_training, species = potential.training, len(potential.species)
+    potential.eval()
+    factors, xi = weights.per_label(counts), model.linear_coefficients
+    squares = torch.zeros_like(xi)
+    for batch in batches:
+        design, _ = weighted_rows(potential, model, batch, factors)
+        squares += design[:, species:].square().sum(0)
+    model.set_linear_coefficients(xi, _units(squares.sqrt()))
+    potential.train(was_training)
+
+
+def _units(effect: Tensor) -> Tensor:
+    """Units (P,) in which a change by one changes predictions by one, in the norm of the loss.
+
+    Args:
+        effect: norm of the change of predictions with each coefficient (P,), 0 where there is none.
+    """
+    return torch.where(effect > 0, 1 / effect, 1.0)
 
 
 def weighted_rows(

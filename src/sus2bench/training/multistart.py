@@ -25,6 +25,7 @@ from sus2bench.training.initialise import (
     blocks_of_frames,
     fit_energies,
     initialise,
+    label_counts,
     take_constants,
 )
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
@@ -184,7 +185,7 @@ class _Start:
                 potential,
                 blocks_of_frames(course.frames),
                 LinearWeights(**course.loss.weights),
-                atoms_per_frame=float(course.frames.num_atoms.mean()),
+                counts=label_counts(course.frames),
                 regularization=course.regularization,
             )
         extra = None if course.regularization.is_zero else course.regularization

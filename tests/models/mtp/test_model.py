@@ -16,6 +16,7 @@ from sus2bench.models.sus2 import SUS2
 from sus2bench.models.sus2 import potential_to_mtp as sus2_to_mtp
 from sus2bench.models.zbl import ZBL
 from sus2bench.training.linear_readout import LinearWeights, solve_linear_readout
+from sus2bench.training.loss import count_labels
 
 
 def make_potential(seed: int = 0) -> Potential:
@@ -97,7 +98,7 @@ def test_the_linear_solve_recovers_a_potential_of_the_same_radial_functions():
     batch = collate([build_frame(structure, truth.cutoff) for structure in atoms])
     labels = truth(batch)
     batch.energy, batch.forces, batch.stress = labels.energy, labels.forces, labels.stress
-    solve_linear_readout(fitted, [batch], LinearWeights(), atoms_per_frame=6.0)
+    solve_linear_readout(fitted, [batch], LinearWeights(), counts=count_labels([batch]))
     got = fitted(batch)
     # The condition number of the scaled problem is of order 1e3.
     torch.testing.assert_close(got.forces, labels.forces, rtol=1e-8, atol=1e-8)

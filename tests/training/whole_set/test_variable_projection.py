@@ -69,6 +69,14 @@ def test_the_gradient_by_the_readout_vanishes_after_the_solve(objective):
     assert report.residual**2 == pytest.approx(after, rel=1e-8)
 
 
+def test_the_solver_keeps_no_frames_of_its_own(objective):
+    assert objective.counts.any()
+    solver, batches, passes = ReadoutSolver(objective), objective.batches, []
+    objective.batches = lambda: passes.append(solver) or batches()
+    solver.solve()
+    assert len(passes) == 1
+
+
 def test_the_solve_finds_a_readout_as_good_as_that_of_the_truth():
     objective = make_problem(amount=0.0)
     objective.set(torch.where(readout(objective), 0.0, objective.get()))

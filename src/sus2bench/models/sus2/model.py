@@ -1,6 +1,5 @@
 """SUS2: the site energy of spec sections 2 to 5, E_i - E0 = w[t_i] (1 + sum_q xi[q] B_q(i))."""
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -19,8 +18,6 @@ from sus2bench.models.sus2.pair_distances import element_radii, shortest_distanc
 from sus2bench.models.sus2.radial import UniversalRadial
 
 INITIAL_SCALINGS = ("default", "observed")
-
-logger = logging.getLogger(__name__)
 
 
 class SUS2(MomentTensorModel):
@@ -146,14 +143,7 @@ class SUS2(MomentTensorModel):
             f"{self.symbols[a]}-{self.symbols[b]}"
             for a, b in torch.isinf(shortest).triu().nonzero().tolist()
         ]
-        pairs = count * (count + 1) // 2
-        if unseen:
-            logger.warning(
-                "%d of %d pairs of elements never meet in the training data (%s%s): their initial "
-                "alpha and r0 come from the radii of their elements",
-                *(len(unseen), pairs, ", ".join(unseen[:10]), ", ..." if len(unseen) > 10 else ""),
-            )
-        return {"pairs": pairs, "unseen_pairs": unseen}
+        return {"pairs": count * (count + 1) // 2, "unseen_pairs": unseen}
 
     def parameter_blocks(self, pairs: set[tuple[int, int]]) -> dict[str, dict[str, int]]:
         """Counts parameters as spec section 7 does, apart from E0.

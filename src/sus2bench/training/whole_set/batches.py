@@ -1,6 +1,6 @@
 """The training frames as batches of bounded size, made once and kept in memory."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -45,18 +45,6 @@ class FrameBlocks:
         """The batches, on the device."""
         for batch in self._batches:
             yield batch.to(str(self.device))
-
-
-def divided(batches: Iterable[Batch], atoms: int) -> Iterator[Batch]:
-    """The frames of some batches in smaller ones, in main memory.
-
-    Args:
-        batches: of labelled frames.
-        atoms: in a batch, unless a single frame has more.
-    """
-    for batch in batches:
-        for part in _parts(batch.to("cpu").to_data_list(), atoms):
-            yield collate(part)
 
 
 def _parts(frames: Sequence[Data], atoms: int) -> Iterator[list[Data]]:

@@ -13,12 +13,8 @@ from sus2bench.models.linear import TrainsLinearReadout
 from sus2bench.models.potential import Potential
 from sus2bench.training.linear_readout import LinearReport, Triangle, weighted_rows
 from sus2bench.training.loss import TERMS, PotentialLoss
-from sus2bench.training.whole_set.batches import divided
 from sus2bench.training.whole_set.objective import Objective
 from sus2bench.training.whole_set.optimizer import WholeSetOptimizer
-
-ATOMS_PER_BLOCK = 64
-"""Atoms whose response to every coefficient is in memory at once, unless a frame has more."""
 
 
 def solvable_readout(potential: Potential, loss: PotentialLoss) -> TrainsLinearReadout:
@@ -66,7 +62,6 @@ class ReadoutSolver:
     def __init__(self, objective: Objective, tolerance: float = 1e-10) -> None:
         self.objective, self.potential, self.tolerance = objective, objective.potential, tolerance
         self.model = solvable_readout(objective.potential, objective.loss)
-        self._blocks = list(divided(objective.batches(), ATOMS_PER_BLOCK))
 
     @torch.no_grad()
     def solve(self) -> LinearReport:
@@ -80,9 +75,8 @@ class ReadoutSolver:
         species = len(values)
         energies = species if values.requires_grad else 0
         triangle = Triangle()
-        for block in self._blocks:
-            block = block.to(str(potential.device))
-            design, target = weighted_rows(potential, model, block, factors)
+        for batch in self.objective.batches():
+            design, target = weighted_rows(potential, model, batch, factors)
             triangle.add(design[:, species - energies :], target)
         triangle.add_ranks()
         rows, xi = triangle.rows, model.linear_coefficients
