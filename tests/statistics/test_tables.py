@@ -45,6 +45,19 @@ def test_where_nothing_tells_models_apart_nothing_is_bold(single):
     assert "**" not in tables.markdown(summary(single[:2], samples=500))
 
 
+def test_beside_models_of_unknown_uncertainty_only_a_comparison_makes_bold(
+    single, run, predictions
+):
+    unknown = run("single", predictions(0.3, seed=9), keep=False, kind="single")
+    for models in (single[:1], single[:2]):  # one that is known, and two that nothing tells apart
+        long = summary([*models, unknown], samples=500)
+        assert long["best"].sum() == 6 * len(models)
+        assert "**" not in tables.markdown(long)
+    long = summary([*single, unknown], samples=500)
+    rows = {line.split(" | ")[2]: line for line in tables.markdown(long).splitlines()[2:]}
+    assert ["**" in rows[name] for name in ("good", "bad", "single")] == [True, False, False]
+
+
 def test_latex_has_bold_plus_minus_and_rules(long):
     text = tables.latex(long)
     assert text.startswith(r"\begin{tabular}{lll")
