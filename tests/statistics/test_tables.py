@@ -1,5 +1,6 @@
 """Tables of models, and how `sus2bench compare` shows them."""
 
+import csv
 import io
 
 import pytest
@@ -107,6 +108,21 @@ def test_compare_adds_models_where_there_are_several_seeds_and_only_there(
     assert len(pairs) == 1 + 3 * 6
     assert main(["compare", str(tmp_path), "--format", "csv"]) == 0
     assert capsys.readouterr().out.startswith("data,split,model,stored")
+
+
+def test_compare_leaves_damaged_predictions_out_and_says_so(single, tmp_path, caplog):
+    file = tmp_path / "alloys/bad/predictions_test.npz"
+    file.write_bytes(file.read_bytes()[:1000])
+    out = tmp_path / "report"
+    assert main(["compare", str(tmp_path), "--statistics", "--out", str(out)]) == 0
+    assert "alloys/bad/predictions_test.npz" in caplog.text
+    assert "make it anew" in caplog.text
+    assert (out / "parity_test.png").is_file()
+    methods = {
+        (row["model"], row["method"])
+        for row in csv.DictReader((out / "statistics.csv").open(encoding="utf-8"))
+    }
+    assert methods == {("good", "frames"), ("twin", "frames"), ("bad", "none")}
 
 
 def test_a_table_of_models_without_any_is_an_error(run, predictions, tmp_path, capsys):

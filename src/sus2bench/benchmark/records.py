@@ -147,7 +147,7 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     """
     try:
         record = json.loads(Path(path).read_text("utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not text, or not JSON
         raise RecordError(f"{path} is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise RecordError(f"{path} is not a record but a JSON {type(record).__name__}")

@@ -148,10 +148,11 @@ def _parity(runs: Sequence[Run], folder: Path) -> dict[str, Any]:
     listed = []
     for run in runs:
         if run.predictions:
-            panels = {split: parity_of(file) for split, file in run.predictions.items()}
+            read = {split: parity_of(file) for split, file in run.predictions.items()}
+            panels = {split: drawn for split, drawn in read.items() if drawn}
             _put(folder, f"parity/{run.slug}", panels)
             shown = {"run": run.slug, "label": run.label, "data": run.data}
-            listed.append(shown | {"splits": list(panels)})
+            listed += [shown | {"splits": list(panels)}] if panels else []
     _put(folder, "parity", {"runs": listed})
     return {"any": bool(listed)}
 
