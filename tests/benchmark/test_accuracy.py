@@ -59,7 +59,7 @@ def test_a_damaged_file_of_predictions_is_named_with_the_remedy(tmp_path, caplog
     texts = {"cut off": content[:1000], "changed": content, "empty": b"", "no archive": b"energy\n"}
     if damage in texts:
         file.write_bytes(texts[damage])
-    with pytest.raises(accuracy.PredictionsError, match=r"predictions_test\.npz.*evaluate`, or remo"):
+    with pytest.raises(accuracy.PredictionsError, match=r"predictions_test\.npz.*or remove it"):
         accuracy.load_predictions(file)
     assert accuracy.readable_predictions(file) is None
     assert str(file) in caplog.text

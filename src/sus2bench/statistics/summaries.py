@@ -75,7 +75,8 @@ def summary(
 
 _EMPTY = (
     *("data", "split", "model", "metric", "unit", "mean", "low", "high", "seeds", "frames"),
-    *("blocks", "method", "rank", "rank_low", "rank_high", "best", "worse", "floor", "percent_of_floor"),
+    *("blocks", "method", "rank", "rank_low", "rank_high", "best", "worse", "floor"),
+    "percent_of_floor",
 )
 
 
