@@ -187,18 +187,24 @@ def write_record(
 
 
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Record files that are named, or found below folders, sorted.
+    """Record files that are named, or found below folders, sorted; hidden folders are left out.
 
     Raises:
         FileNotFoundError: if a path does not exist or a folder holds no record.
     """
     files: set[Path] = set()
     for path in map(Path, paths):
-        found = sorted(path.rglob(FILE_NAME)) if path.is_dir() else [path] if path.is_file() else []
+        found = _below(path) if path.is_dir() else [path] if path.is_file() else []
         if not found:
             raise FileNotFoundError(f"no {FILE_NAME} at {path}; give a record or a folder with one")
         files.update(found)
     return sorted(files)
+
+
+def _below(folder: Path) -> list[Path]:
+    """Records below a folder; those in hidden folders are of copies that are not complete."""
+    found = ((file, file.relative_to(folder).parts) for file in folder.rglob(FILE_NAME))
+    return [file for file, parts in found if not any(part.startswith(".") for part in parts)]
 
 
 def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Record]]:
