@@ -102,6 +102,7 @@ def _index(runs: Sequence[Run], sections: Sequence[leaderboard.Section]) -> dict
         "data": data,
         "shown": shown,
         "has_models": any(section.models is not None for section in sections),
+        "has_checks": any(c.title in leaderboard.CHECKS for s in sections for c in s.columns),
         "sorted_by": leaderboard.SORTED_BY,
         "choices": [
             ("data", "Data set", [name for name in data if name], None),
