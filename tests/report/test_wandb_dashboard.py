@@ -120,8 +120,7 @@ def test_a_write_that_is_cut_short_leaves_the_earlier_workspace(tmp_path, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "write_text", killed)
-    with pytest.raises(KeyboardInterrupt):
-        cli.main(["dashboard", "--entity", "me", "--out", str(file)])
+    assert cli.main(["dashboard", "--entity", "me", "--out", str(file)]) != 0
     assert file.read_text() == "earlier"
 
 
