@@ -46,6 +46,25 @@ def test_predictions_carry_references_and_offsets_and_survive_the_file(potential
     np.testing.assert_allclose(loaded["composition_energy"], -5.0 * frames.num_atoms)
 
 
+@pytest.mark.parametrize("damage", ["cut off", "changed", "empty", "no archive", "lacks arrays"])
+def test_a_damaged_file_of_predictions_is_named_with_the_remedy(tmp_path, caplog, damage):
+    file = tmp_path / "predictions_test.npz"
+    generator = np.random.default_rng(0)
+    accuracy.save_predictions(
+        {name: generator.normal(size=100) for name in accuracy.STORED[damage == "lacks arrays" :]},
+        file,
+    )
+    content = bytearray(file.read_bytes())
+    content[200:300] = bytes(100)
+    texts = {"cut off": content[:1000], "changed": content, "empty": b"", "no archive": b"energy\n"}
+    if damage in texts:
+        file.write_bytes(texts[damage])
+    with pytest.raises(accuracy.PredictionsError, match=r"predictions_test\.npz.*or remove it"):
+        accuracy.load_predictions(file)
+    assert accuracy.readable_predictions(file) is None
+    assert str(file) in caplog.text
+
+
 def test_floor_is_the_composition_fit_with_zero_forces(potential, frames):
     floor = accuracy.evaluate(potential, frames, COMPOSITION).baseline
     forces = torch.cat([frame.forces for frame in frames])

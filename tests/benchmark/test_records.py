@@ -126,8 +126,8 @@ def speed_entry(median):
     return {"energy_and_forces_us_per_atom": timing}
 
 
-def run_record(kind, name, speed, data="alloys"):
-    new = records.new_record(kind, name, {})
+def run_record(kind, name, speed, data="alloys", **config):
+    new = records.new_record(kind, name, config)
     new["data"]["name"] = data
     return Path(f"{kind}-{name}-{data}"), new | {"speed": speed}
 
@@ -153,3 +153,23 @@ def test_speed_record_of_a_potential_without_other_records_stays():
     joint = run_record("speed", "speed", {"a": speed_entry(1.0), "c": speed_entry(2.0)})
     merged = records.with_joint_speeds([joint, run_record("train", "a", {})])
     assert [record["kind"] for _, record in merged] == ["speed", "train"]
+
+
+def test_different_models_of_one_name_keep_the_times_of_their_own(caplog):
+    joint = run_record("speed", "speed", {"sus2": speed_entry(1.0)})
+    sizes = [
+        run_record("train", "sus2", {"sus2": speed_entry(time)}, model={"basis": size})
+        for size, time in ((6, 3.0), (10, 5.0))
+    ]
+    merged = records.with_joint_speeds([*sizes, joint])
+    assert [record["speed"]["sus2"] for _, record in merged] == [
+        speed_entry(time) for time in (3.0, 5.0, 1.0)
+    ]
+    assert "name these apart" in caplog.text
+    seeds = [
+        run_record("train", "sus2", {"sus2": speed_entry(9.0)}, model={"basis": 6, "seed": seed})
+        for seed in (0, 1)
+    ]
+    evaluated = run_record("evaluate", "sus2", {})
+    merged = records.with_joint_speeds([*seeds, evaluated, joint])
+    assert [record["speed"]["sus2"] for _, record in merged] == 3 * [speed_entry(1.0)]

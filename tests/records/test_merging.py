@@ -94,3 +94,71 @@ def test_runs_below_other_runs_keep_their_files_apart(train_record):
     write("one/alloys", train_record("above", seed=9))
     merge(["one"], "all")
     assert found("all") == found("one")
+
+
+def killed(copied):
+    """`shutil.copy2` until so many files are copied; then the process gets no further."""
+    copy, done = shutil.copy2, []
+
+    def copy2(source, target):
+        if len(done) == copied:
+            raise KeyboardInterrupt
+        done.append(source)
+        copy(source, target)
+
+    return copy2
+
+
+@pytest.mark.parametrize("copied", range(5))
+def test_a_merge_that_was_killed_is_taken_up_by_the_next(monkeypatch, copied):
+    Path("one/alloys/sus2_0/wandb").mkdir()
+    Path("one/alloys/sus2_0/wandb/run_id").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy2", killed(copied))
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # nothing tidies up after a kill
+        with pytest.raises(KeyboardInterrupt):
+            merge(["one"], "all")
+    with pytest.raises(FileNotFoundError):
+        records.find_records(["all"])
+    assert len(merge(["one"], "all").copies) == 1
+    assert [file for file in found("all") if "/." not in file] == found("one")
+
+
+def test_a_copy_gets_its_record_last(monkeypatch):
+    Path("one/alloys/sus2_0/tensorboard").mkdir()
+    Path("one/alloys/sus2_0/tensorboard/events").touch()
+    copied = []
+    monkeypatch.setattr(shutil, "copy2", lambda source, _: copied.append(source.name))
+    for files in ("all", "predictions", "records"):
+        merge(["one"], "all", files=files)
+        shutil.rmtree("all")
+        assert copied[-1] == "record.json"
+
+
+def test_what_is_hidden_is_no_run(train_record):
+    write("one/alloys/.sus2_1.0a", train_record(seed=1))
+    assert len(records.find_records(["one"])) == 1
+    assert len(records.find_records(["one/alloys/.sus2_1.0a"])) == 1  # when asked for
+
+
+def test_a_folder_of_a_run_under_way_is_not_written_into():
+    log = Path("all/alloys/sus2_0/sus2bench.log")
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 1")
+    done = merge(["one"], "all")
+    assert [file.name for file in log.parent.iterdir()] == ["sus2bench.log"]
+    assert [target for _, target in done.copies] == done.renamed
+    assert merge(["one"], "all").copies == []
+    shutil.rmtree("all/alloys/sus2_0")
+    (done.renamed[0] / "record.json").unlink()
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 1")
+    with pytest.raises(FileExistsError, match="has files but no record: remove it"):
+        merge(["one"], "all")
+
+
+def test_a_run_comes_among_others_that_are_below_it(train_record):
+    merge(["one"], "all")
+    write("three/alloys", train_record("above", seed=9))
+    assert merge(["three"], "all").renamed == []
+    assert records.load_record("all/alloys/record.json")["name"] == "above"

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from sus2bench import records
+from sus2bench.benchmark.records import write_record
 from sus2bench.records.columns import COLUMNS, content_id, run_id
 
 
@@ -33,6 +34,25 @@ def test_speeds_are_those_of_the_speed_record_on_the_same_data(folder):
     assert runs.loc[("speed", "timed", "painn"), "us_per_atom"].item() == 400.0
     assert runs.loc[("speed", "timed", "painn"), "memory_MB"].item() == 12.0
     assert runs["us_per_atom"].isna().sum() == 2  # `large` and `broken` have not been timed
+
+
+def test_checks_without_labels_and_efficiency_have_columns(folder, train_record):
+    dynamics = {"temperature_K": 300.0, "timestep_fs": 1.0, "steps": 9, "completed": True}
+    dynamics |= {"failure": None, "stable_ps": 0.5, "hottest_K": 400.0, "closest_ratio": 0.8}
+    drift = {"energy_drift_eV_atom_ps": -2e-3, "instability": 0.6}
+    drift |= dict.fromkeys(("energy_drift_error_eV_atom_ps", "energy_fluctuation_eV_atom"), 1e-6)
+    volumes = {"finite": True, "local_minima": 2, "pressure_at_compression_GPa": 9.0, "sane": False}
+    checks = {"split": "test", "frame": 0, "atoms": 32, "nve": dynamics | drift, "hot": dynamics}
+    write_record(
+        train_record(seed=2) | {"stability": checks | {"eos": volumes, "dimers": None}},
+        folder / "runs/checked/record.json",
+    )
+    table = records.load("runs").query("seed == 2 and split == 'test'")
+    expected = {"energy_drift_eV_atom_ps": -2e-3, "instability": 0.6, "hot_md_ps": 0.5}
+    expected |= {"eos_minima": 2, "efficiency": 100 / 40}
+    assert {name: table[name].item() for name in expected} == expected
+    assert records.load("runs")["instability"].notna().sum() == 2  # once for each split
+    assert table["sane_dimers"].isna().all()
 
 
 def test_failed_run_has_a_row_with_its_error(folder):

@@ -1,6 +1,7 @@
 """A record is held against its predictions, its data and its checkpoint."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,29 @@ def test_what_is_not_there_cannot_be_checked_which_is_no_failure(capsys):
     assert "alloys.extxyz does not exist" in details("data")
     assert main(["records", "verify", "runs", "--format", "json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 5
+
+
+def test_damaged_predictions_differ_and_everything_else_is_checked(capsys):
+    file = RECORD.parent / "predictions_valid.npz"
+    file.write_bytes(file.read_bytes()[:-100])  # as a copy that was cut off leaves it
+    assert outcomes(quick=True) == {"record": "holds", "predictions": "differs"}
+    assert "valid: " in details("predictions")
+    assert "predictions_valid.npz is damaged" in details("predictions")
+    shutil.copytree("runs/small", "runs/whole")
+    assert main(["records", "verify", "runs", "--quick"]) == 1
+    assert capsys.readouterr().out.count("record.json") == 4
+
+
+def test_splits_without_predictions_are_named(capsys):
+    (RECORD.parent / "predictions_valid.npz").unlink()
+    found = [finding for finding in verify(RECORD, quick=True) if finding.check == "predictions"]
+    assert [finding.outcome for finding in found] == ["holds", "cannot be checked"]
+    assert found[1].details.startswith("valid: no predictions")
+    metrics = records.load_record(RECORD)["metrics"]
+    metrics["test"]["forces_rmse_meV_A"] *= 0.9
+    change(metrics=metrics)
+    found = [finding for finding in verify(RECORD, quick=True) if finding.check == "predictions"]
+    assert [finding.outcome for finding in found] == ["differs", "cannot be checked"]
 
 
 def test_edited_settings_do_not_hold():

@@ -89,12 +89,12 @@ def data_of(site: Path, name: str):
 def summaries():
     """What the statistics may say: of two models on alloys; nothing but a mean on oxides."""
     rows = [
-        ("alloys", "a", 9.0, 8.0, 10.0, 3, 1.0, 1.0, 1.0, True, 2.0),
-        ("alloys", "b", 19.5, 19.0, 20.0, 1, 2.0, 2.0, 2.0, False, np.nan),
-        ("oxides", "c", 5.0, np.nan, np.nan, 1, 1.0, np.nan, np.nan, False, np.nan),
+        ("alloys", "a", 9.0, 8.0, 10.0, 3, 1.0, 1.0, 1.0, True, False, 2.0),
+        ("alloys", "b", 19.5, 19.0, 20.0, 1, 2.0, 2.0, 2.0, False, True, np.nan),
+        ("oxides", "c", 5.0, np.nan, np.nan, 1, 1.0, np.nan, np.nan, False, False, np.nan),
     ]
     columns = ["data", "model", "mean", "low", "high", "seeds", "rank", "rank_low", "rank_high"]
-    table = pd.DataFrame(rows, columns=[*columns, "best", "instability"])
+    table = pd.DataFrame(rows, columns=[*columns, "best", "worse", "instability"])
     same = {"split": "test", "metric": "forces_rmse_meV_A", "method": "seeds", "us_per_atom": 4.0}
     unknown = ("percent_of_floor", "hot_md_ps", "eos_minima", "sane_dimers")
     return table.assign(**same, efficiency=25.0, **dict.fromkeys(unknown, np.nan))

@@ -69,6 +69,22 @@ def test_leaderboard_has_the_rows_of_the_table_and_the_floor_below(runs, table):
     ]
 
 
+def test_leaderboard_shows_checks_without_labels_where_no_model_has_an_interval(tmp_path):
+    checks = {"nve": {"instability": 0.25}, "hot": None, "eos": {"local_minima": 1}}
+    made = [record("a", 9.0, time=5.0) | {"stability": checks}, record("b", 10.0)]
+    runs = runs_of((tmp_path / one["name"] / "record.json", one) for one in made)
+    section = leaderboard.sections(runs, leaderboard.table_of(runs))[0]
+    assert section.models is None
+    titles = [column.title for column in section.columns]
+    first, second = (
+        dict(zip(titles, (cell.text for cell in row.cells), strict=True)) for row in section.rows
+    )
+    assert (first["instability"], first["minima of E(V)"]) == ("0.250", "1")
+    assert first["efficiency"] == "20.0"
+    assert second["instability"] == MISSING
+    assert "hot MD (ps)" not in titles  # no run has it
+
+
 def test_run_without_any_number_has_a_row_all_the_same():
     # Times of a speed run are of its potentials and not its own.
     scan = record("scan", model=None, time=5.0) | {"kind": "speed"}

@@ -119,6 +119,16 @@ def test_tables_of_models_come_in_every_format_where_there_are_statistics(
     assert "Models on oxides" not in index
 
 
+def test_damaged_predictions_are_left_out_with_a_warning(tmp_path, pages_only, caplog):
+    for name in ("whole", "damaged"):
+        write(tmp_path / "runs" / name, record(name, 10.0), beside=True)
+    file = tmp_path / "runs" / "damaged" / "predictions_test.npz"
+    file.write_bytes(file.read_bytes()[:1000])
+    write_site(find_records([tmp_path / "runs"]), tmp_path / "site")
+    assert "damaged/predictions_test.npz is damaged" in caplog.text
+    assert [run["run"] for run in data_of(tmp_path / "site", "parity")["runs"]] == ["alloys-whole"]
+
+
 def test_same_records_give_the_same_site(tmp_path, results, pages_only):
     found = find_records([results / "oxides"])
     for name in ("one", "two"):

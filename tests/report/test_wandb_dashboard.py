@@ -2,6 +2,7 @@
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 
 import hydra
 import pytest
@@ -105,6 +106,22 @@ def test_the_command_writes_json_without_sending(tmp_path, capsys):
     text = file.read_text("utf-8")
     assert "record/ood_eos/forces_mae_meV_A" in text
     assert "record/test/" not in text
+
+
+def test_a_write_that_is_cut_short_leaves_the_earlier_workspace(tmp_path, monkeypatch):
+    file = tmp_path / "dashboard.json"
+    file.write_text("earlier")
+    monkeypatch.setattr(wandb_dashboard, "workspace", lambda *arguments, **options: None)
+    monkeypatch.setattr(wandb_dashboard, "specification", lambda made: {"panels": []})
+    write_text = Path.write_text
+
+    def killed(file, text, encoding=None):
+        write_text(file, text[:1], encoding=encoding)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", killed)
+    assert cli.main(["dashboard", "--entity", "me", "--out", str(file)]) != 0
+    assert file.read_text() == "earlier"
 
 
 def test_without_the_package_the_remedy_is_named(monkeypatch, capsys):

@@ -1,9 +1,11 @@
 """Sums by frame, and blocks of frames."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from sus2bench.statistics.frame_sums import METRICS, blocks_of_frames, frame_sums
+from sus2bench.statistics.frame_sums import METRICS, FrameSums, blocks_of_frames, frame_sums
 
 FORCES = METRICS.index("forces_rmse_meV_A")
 
@@ -54,6 +56,17 @@ def test_frames_without_labels_have_no_error():
     sums = frame_sums(example())
     stress = METRICS.index("stress_mae_GPa")
     assert np.isnan(sums.errors_of_frames()[:, stress]).tolist() == [True, False, False]
+
+
+def test_errors_of_frames_are_those_of_each_by_itself_and_take_no_square_of_their_number():
+    sums = frame_sums(example())
+    np.testing.assert_array_equal(sums.errors_of_frames(), sums.errors(np.eye(3)))
+    many = FrameSums(*np.ones((3, 20_000, 3)), labels="")
+    tracemalloc.start()
+    many.errors_of_frames()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000 * 1000  # bytes: some numbers for each frame; a matrix would be 3.2 GB
 
 
 def test_a_prediction_that_is_not_a_number_errs_infinitely():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sus2bench.statistics.ranks import holm, not_worse_than_best, rank_distribution, two_sided_p
+from sus2bench.statistics.ranks import best_and_worse, holm, rank_distribution, two_sided_p
 
 
 def test_holm_multiplies_by_the_number_of_hypotheses_left():
@@ -29,13 +29,21 @@ def test_only_the_models_that_are_surely_worse_are_not_among_the_best():
     errors = np.array([10.0, 10.1, 14.0, np.nan])
     values = errors + generator.normal(size=(2000, 4))
     known = np.ones(4, dtype=bool)
-    assert not_worse_than_best(errors, values, known).tolist() == [True, True, False, False]
+    best, worse = best_and_worse(errors, values, known)
+    assert best.tolist() == [True, True, False, False]
+    assert worse.tolist() == [False, False, True, False]
 
 
 def test_there_is_no_best_where_nothing_is_known_of_the_best():
     errors = np.array([10.0, 14.0])
     values = np.repeat(errors[None], 100, axis=0)
     known = np.array([False, True])
-    assert not not_worse_than_best(errors, values, known).any()
-    known = np.array([True, False])
-    assert not_worse_than_best(errors, values, known).tolist() == [True, False]
+    assert not np.any(best_and_worse(errors, values, known))
+
+
+def test_a_model_of_unknown_uncertainty_is_neither_among_the_best_nor_worse():
+    errors = np.array([10.0, 14.0])
+    values = errors + np.random.default_rng(0).normal(size=(100, 2))
+    best, worse = best_and_worse(errors, values, np.array([True, False]))
+    assert best.tolist() == [True, False]
+    assert not worse.any()

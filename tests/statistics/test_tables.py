@@ -1,5 +1,6 @@
 """Tables of models, and how `sus2bench compare` shows them."""
 
+import csv
 import io
 
 import pytest
@@ -43,6 +44,19 @@ def test_only_the_significant_best_are_bold(long):
 
 def test_where_nothing_tells_models_apart_nothing_is_bold(single):
     assert "**" not in tables.markdown(summary(single[:2], samples=500))
+
+
+def test_beside_models_of_unknown_uncertainty_only_a_comparison_makes_bold(
+    single, run, predictions
+):
+    unknown = run("single", predictions(0.3, seed=9), keep=False, kind="single")
+    for models in (single[:1], single[:2]):  # one that is known, and two that nothing tells apart
+        long = summary([*models, unknown], samples=500)
+        assert long["best"].sum() == 6 * len(models)
+        assert "**" not in tables.markdown(long)
+    long = summary([*single, unknown], samples=500)
+    rows = {line.split(" | ")[2]: line for line in tables.markdown(long).splitlines()[2:]}
+    assert ["**" in rows[name] for name in ("good", "bad", "single")] == [True, False, False]
 
 
 def test_latex_has_bold_plus_minus_and_rules(long):
@@ -94,6 +108,21 @@ def test_compare_adds_models_where_there_are_several_seeds_and_only_there(
     assert len(pairs) == 1 + 3 * 6
     assert main(["compare", str(tmp_path), "--format", "csv"]) == 0
     assert capsys.readouterr().out.startswith("data,split,model,stored")
+
+
+def test_compare_leaves_damaged_predictions_out_and_says_so(single, tmp_path, caplog):
+    file = tmp_path / "alloys/bad/predictions_test.npz"
+    file.write_bytes(file.read_bytes()[:1000])
+    out = tmp_path / "report"
+    assert main(["compare", str(tmp_path), "--statistics", "--out", str(out)]) == 0
+    assert "alloys/bad/predictions_test.npz" in caplog.text
+    assert "make it anew" in caplog.text
+    assert (out / "parity_test.png").is_file()
+    methods = {
+        (row["model"], row["method"])
+        for row in csv.DictReader((out / "statistics.csv").open(encoding="utf-8"))
+    }
+    assert methods == {("good", "frames"), ("twin", "frames"), ("bad", "none")}
 
 
 def test_a_table_of_models_without_any_is_an_error(run, predictions, tmp_path, capsys):

@@ -6,11 +6,14 @@ potential has to beat.
 """
 
 import copy
+import logging
 import os
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +31,18 @@ MAX_EDGES = 100_000
 """Edges per batch; keeps the memory of a pass near 1 GB for the largest of our models."""
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+STORED = (
+    *("energy", "forces", "stress", "energy_reference", "forces_reference", "stress_reference"),
+    *("atomic_numbers", "frame_index", "frame_offsets"),
+)
+"""Arrays that every file of predictions has."""
+
+logger = logging.getLogger(__name__)
+
+
+class PredictionsError(ValueError):
+    """A file of predictions that cannot be read; the text names the file and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +127,33 @@ def save_predictions(predictions: Mapping[str, npt.NDArray[Any]], path: Path) ->
 
 
 def load_predictions(path: str | os.PathLike[str]) -> Arrays:
-    """Read what :func:`save_predictions` wrote."""
-    with np.load(path) as stored:
-        return {name: stored[name] for name in stored.files}
+    """Read what :func:`save_predictions` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        PredictionsError: the file is damaged, or lacks one of `STORED`.
+    """
+    remedy = "make it anew with `sus2bench evaluate`, or remove it"
+    try:
+        with np.load(path) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (BadZipFile, zlib.error, ValueError, EOFError, TypeError) as error:
+        raise PredictionsError(
+            f"{path} is damaged or no file of predictions ({error}): {remedy}"
+        ) from error
+    missing = [name for name in STORED if name not in arrays]
+    if missing:
+        raise PredictionsError(f"{path} lacks the arrays {', '.join(missing)}: {remedy}")
+    return arrays
+
+
+def readable_predictions(path: str | os.PathLike[str]) -> Arrays | None:
+    """What :func:`load_predictions` reads; None, with a warning, where the file is damaged."""
+    try:
+        return load_predictions(path)
+    except PredictionsError as error:
+        logger.warning("left out: %s", error)
+        return None
 
 
 def errors_of(

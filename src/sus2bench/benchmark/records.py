@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from jsonschema.protocols import Validator
 from sus2bench.atoms.files import write_atomically
 from sus2bench.benchmark import provenance
 from sus2bench.benchmark.migration import SCHEMA_VERSION, migrated
+
+logger = logging.getLogger(__name__)
 
 FILE_NAME = "record.json"
 
@@ -147,7 +150,7 @@ def load_record(path: str | os.PathLike[str]) -> Record:
     """
     try:
         record = json.loads(Path(path).read_text("utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # not text, or not JSON
         raise RecordError(f"{path} is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise RecordError(f"{path} is not a record but a JSON {type(record).__name__}")
@@ -184,18 +187,24 @@ def write_record(
 
 
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Record files that are named, or found below folders, sorted.
+    """Record files that are named, or found below folders, sorted; hidden folders are left out.
 
     Raises:
         FileNotFoundError: if a path does not exist or a folder holds no record.
     """
     files: set[Path] = set()
     for path in map(Path, paths):
-        found = sorted(path.rglob(FILE_NAME)) if path.is_dir() else [path] if path.is_file() else []
+        found = _below(path) if path.is_dir() else [path] if path.is_file() else []
         if not found:
             raise FileNotFoundError(f"no {FILE_NAME} at {path}; give a record or a folder with one")
         files.update(found)
     return sorted(files)
+
+
+def _below(folder: Path) -> list[Path]:
+    """Records below a folder; those in hidden folders are of copies that are not complete."""
+    found = ((file, file.relative_to(folder).parts) for file in folder.rglob(FILE_NAME))
+    return [file for file, parts in found if not any(part.startswith(".") for part in parts)]
 
 
 def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Record]]:
@@ -211,21 +220,50 @@ def find_records(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, Re
 def with_joint_speeds(found: Iterable[tuple[Path, Record]]) -> list[tuple[Path, Record]]:
     """Give records the speeds of `speed` runs, which time potentials in turn on the same frames.
 
-    They replace what a run of the same name on the same data measured by itself. A speed record
-    all of whose potentials have such a run is left out.
+    They replace what a run of the same name on the same data measured by itself, unless different
+    models were trained under that name, as in a sweep over their sizes: each keeps its own times
+    then. A speed record all of whose potentials have given their times to a run is left out.
     """
     pairs = list(found)
     others = {(r["data"]["name"], r["name"]) for _, r in pairs if r["kind"] != "speed"}
+    several = _of_several_models(record for _, record in pairs)
+    others -= several
     joint: dict[tuple[str, str], Any] = {}
     kept: list[tuple[Path, Record]] = []
     for path, record in pairs:
         names = {(record["data"]["name"], name): speed for name, speed in record["speed"].items()}
         if record["kind"] == "speed":
-            joint |= names
+            joint |= {place: speed for place, speed in names.items() if place in others}
+            for data, name in sorted(names.keys() & several):
+                logger.warning(
+                    "the times of %s in %s are not given to its runs on %s, which are of different "
+                    "models: name these apart",
+                    *(name, path, data),
+                )
             if names.keys() <= others:
                 continue
         kept.append((path, record))
     return [(path, _with_speed(record, joint)) for path, record in kept]
+
+
+def _of_several_models(found: Iterable[Record]) -> set[tuple[str, str]]:
+    """Data sets and names under which different models were trained."""
+    models: dict[tuple[str, str], set[str]] = {}
+    for record in found:
+        if record["kind"] == "train":
+            settings = {key: record["config"].get(key) for key in ("model", "potential", "dtype")}
+            place = record["data"]["name"], record["name"]
+            models.setdefault(place, set()).add(config_hash(_without_seeds(settings)))
+    return {place for place, kinds in models.items() if len(kinds) > 1}
+
+
+def _without_seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings less seeds, and less those that are null, which a later version may have added."""
+    return {
+        key: _without_seeds(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if key != "seed" and value is not None
+    }
 
 
 def _with_speed(record: Record, joint: Mapping[tuple[str, str], Any]) -> Record:

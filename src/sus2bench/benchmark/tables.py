@@ -138,7 +138,7 @@ def _text(title: str, value: Any) -> str:
         return f"{int(value):,}"
     if title in _DIGITS:
         return significant(float(value), _DIGITS[title])
-    return str(value)
+    return significant(value, 3) if isinstance(value, float) else str(value)
 
 
 def significant(value: float, digits: int) -> str:

@@ -8,10 +8,15 @@ killed (not of one that was interrupted) is therefore removed when the run goes 
 
 import csv
 import json
+import logging
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from sus2bench.atoms.files import write_atomically
+
+logger = logging.getLogger(__name__)
 
 SUBFOLDER = "wandb"
 """Of the folder of a run; everything that W&B writes is in it."""
@@ -21,10 +26,12 @@ _PART = "part.json"
 def run_id(folder: Path, goes_on: bool) -> str:
     """The id of W&B for the run in a folder: a new one, unless that run goes on."""
     file = folder / SUBFOLDER / "run_id"
-    if not (goes_on and file.is_file()):
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(secrets.token_hex(6), encoding="utf-8")
-    return file.read_text("utf-8")
+    known = file.read_text("utf-8") if goes_on and file.is_file() else ""
+    if known:
+        return known
+    made = secrets.token_hex(6)
+    write_atomically(file, lambda part: part.write_text(made, encoding="utf-8"))
+    return made
 
 
 def begin_part(folder: Path, name: str, after: int | None) -> None:
@@ -36,7 +43,8 @@ def begin_part(folder: Path, name: str, after: int | None) -> None:
         after: the step that its rows follow; None as long as there are none.
     """
     text = json.dumps({"name": name, "after": after})
-    (folder / SUBFOLDER / _PART).write_text(text, encoding="utf-8")
+    note = folder / SUBFOLDER / _PART
+    write_atomically(note, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def end_part(folder: Path) -> None:
@@ -48,19 +56,25 @@ def remove_killed_part(folder: Path) -> int | None:
     """Removes a part that was never ended, unless it has been sent.
 
     Returns:
-        The step after which rows are to be logged anew; None if there are none.
+        The step after which rows are to be logged anew; None if there are none, or if the note of
+        the part cannot be read, which is a warning.
     """
     note = folder / SUBFOLDER / _PART
     if not note.is_file():
         return None
-    part = json.loads(note.read_text("utf-8"))
-    note.unlink()
-    place = folder / SUBFOLDER / part["name"]
+    try:
+        part = json.loads(note.read_text("utf-8"))
+        name, after = str(part["name"]), part["after"]
+    except (ValueError, KeyError, TypeError) as error:
+        logger.warning("%s cannot be read (%s): a killed part of the run stays", note, error)
+        return None
+    finally:
+        note.unlink()
+    place = folder / SUBFOLDER / name
     if any(place.glob("*.sync*")):  # what `wandb sync` leaves beside a file
         return None
     shutil.rmtree(place, ignore_errors=True)
-    after: int | None = part["after"]
-    return after
+    return None if after is None else int(after)
 
 
 def logged_rows(file: Path, after: int, last: int) -> Iterator[tuple[int, dict[str, float]]]:

@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from sus2bench.atoms.files import write_atomically
+
 HELP = """\
 usage: sus2bench dashboard --entity NAME [--project NAME] [--sweep NAME] [--split NAME] [--out FILE]
 
@@ -53,8 +55,8 @@ def dashboard(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
     except ImportError as error:
         raise ValueError(str(error)) from error
     if options.out is not None:
-        text = json.dumps(specification(made), indent=1, ensure_ascii=False)
-        options.out.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(specification(made), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(options.out, lambda part: part.write_text(text, encoding="utf-8"))
         print(f"written to {options.out}, nothing sent")
         return 0
     import wandb

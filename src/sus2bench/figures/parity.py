@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sus2bench.benchmark.accuracy import load_predictions
+from sus2bench.benchmark.accuracy import readable_predictions
 from sus2bench.figures.style import COLOURS, style
 
 Array = npt.NDArray[np.float64]
@@ -22,14 +22,16 @@ def parity(panels: Mapping[str, Path]) -> Figure:
     """One column per predictions file (a model or a split): energies above, forces below.
 
     Args:
-        panels: title of the column, and its ``predictions_<split>.npz``.
+        panels: title of the column, and its ``predictions_<split>.npz``; one that cannot be read is
+            left out with a warning.
 
     Raises:
         ValueError: if there is nothing to draw.
     """
-    if not panels:
+    read = {title: readable_predictions(file) for title, file in panels.items()}
+    tables = {title: values for title, values in read.items() if values is not None}
+    if not tables:
         raise ValueError("a parity figure needs at least one predictions file")
-    tables = {title: load_predictions(file) for title, file in panels.items()}
     relative = all("composition_energy" in values for values in tables.values())
     energy = "energy above composition fit" if relative else "energy"
     rows = (
@@ -37,7 +39,7 @@ def parity(panels: Mapping[str, Path]) -> Figure:
         ("force", "eV/Å", [force_components(values) for values in tables.values()]),
     )
     with style():
-        columns, blocks = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
+        columns, blocks = min(len(tables), COLUMNS), -(-len(tables) // COLUMNS)
         size = (2.5 * columns + 0.6, 5.4 * blocks)
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(2 * blocks, columns, squeeze=False)
@@ -52,7 +54,7 @@ def parity(panels: Mapping[str, Path]) -> Figure:
                     axes.set_ylabel(f"{quantity}\npredicted ({unit})")
                 axes.set_xlabel(f"reference ({unit})")
                 _draw(axes, *pair, limits, unit)
-            for empty in grid[2 * (blocks - 1) + row, len(panels) - (blocks - 1) * COLUMNS :]:
+            for empty in grid[2 * (blocks - 1) + row, len(tables) - (blocks - 1) * COLUMNS :]:
                 empty.set_axis_off()
     return figure
 

@@ -7,7 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sus2bench.benchmark.costs import memory_of, speed_of, time_of, training_seconds
+from sus2bench.benchmark.costs import (
+    efficiency_of,
+    memory_of,
+    speed_of,
+    stability_of,
+    time_of,
+    training_seconds,
+)
 from sus2bench.benchmark.records import Record
 from sus2bench.training.budget import seconds
 
@@ -34,10 +41,16 @@ COLUMNS: dict[str, str] = {
     "trainable": "Int64",
     "effective": "Int64",
     "us_per_atom": "float64",  # energy and forces, median
+    "efficiency": "float64",  # 100 µs/atom over that time
     "speed_mode": "string",
     "device": "string",  # of that time
     "memory_MB": "float64",  # of a prediction, at most
     "training_memory_MB": "float64",
+    "energy_drift_eV_atom_ps": "float64",  # of dynamics at constant energy
+    "instability": "float64",  # orders of magnitude of that beyond 5e-4, 5 where dynamics failed
+    "hot_md_ps": "float64",  # how long dynamics at a raised temperature went well
+    "eos_minima": "Int64",  # of the energy against the volume
+    "sane_dimers": "float64",  # part of the pairs of elements
     "train_seconds": "float64",  # initial values included
     "evaluate_seconds": "float64",
     "steps": "Int64",
@@ -132,6 +145,7 @@ def _row(record: Record, path: Path) -> dict[str, Any]:
     values |= {key: record[key] for key in ("kind", "name", "status", "created", "config_sha256")}
     values |= {key: parameters.get(key) for key in ("stored", "trainable", "effective")}
     values |= {key: timings.get(key) for key in ("evaluate_seconds", "steps", "frames", "epochs")}
+    values |= stability_of(record)
     return values | _training_data(record) | _budget(config) | _provenance(record)
 
 
@@ -185,6 +199,7 @@ def _cost(speed: dict[str, Any] | None) -> dict[str, Any]:
     entry = speed or {}
     return {
         "us_per_atom": time_of(speed),
+        "efficiency": efficiency_of(speed),
         "speed_mode": entry.get("mode", "eager") if speed else None,
         "device": entry.get("device"),
         "memory_MB": memory_of(speed, "energy_and_forces"),

@@ -15,8 +15,8 @@ from sus2bench.records.differences import circumstances, in_words, numbers
 Files = Literal["all", "predictions", "records"]
 OnConflict = Literal["refuse", "first", "both"]
 
-_WITH_RECORD = (FILE_NAME, "*.csv")
-_WITH_PREDICTIONS = (*_WITH_RECORD, "predictions_*.npz")
+_WITH_RECORD = ("*.csv", FILE_NAME)
+_WITH_PREDICTIONS = ("predictions_*.npz", *_WITH_RECORD)
 
 
 class MergeConflictError(ValueError):
@@ -58,7 +58,8 @@ def merge(
     :func:`~sus2bench.records.columns.run_id`) with different contents are a conflict. Different
     runs at the same place both come along, the later one with its hash at the end of its name.
     What is below ``out`` already counts as the first source and is never changed, so that a merge
-    can be repeated with what is new.
+    can be repeated with what is new; a folder there that has no record but files, as of a run under
+    way, counts as one with another run. A merge that was killed leaves hidden folders at most.
 
     Args:
         sources: folders, searched for records, or single record files.
@@ -72,6 +73,7 @@ def merge(
 
     Raises:
         FileNotFoundError: a source does not exist or holds no record.
+        FileExistsError: both names that a run may get are taken by folders without records.
         MergeConflictError: there are conflicts, which are to be refused; nothing has been copied.
     """
     planned = plan(sources, out, on_conflict=on_conflict)
@@ -93,7 +95,7 @@ def plan(
     places: set[Path] = set()
     contents: dict[str, Path] = {}
     runs: dict[str, tuple[Path, Record]] = {}
-    for file, record in find_records([destination]) if any(destination.rglob(FILE_NAME)) else ():
+    for file, record in _present(destination):
         places.add(file.parent)
         contents[content_id(record)] = file
         runs[run_id(record)] = (file, record)
@@ -108,14 +110,29 @@ def plan(
             if on_conflict == "first":
                 continue
         target = destination / place
-        if target in places:
+        if target in places or _has_other_files(target, places):
             target = target.with_name(f"{target.name}-{content}")
+            if _has_other_files(target, places):
+                raise FileExistsError(f"{target} has files but no record: remove it or rename it")
             planned.renamed.append(target)
         places.add(target)
         contents[content] = file
         runs.setdefault(run, (file, record))
         planned.copies.append((file.parent, target))
     return planned
+
+
+def _present(destination: Path) -> list[tuple[Path, Record]]:
+    try:
+        return find_records([destination])
+    except FileNotFoundError:
+        return []
+
+
+def _has_other_files(target: Path, places: set[Path]) -> bool:
+    """Whether a folder has files that are not of runs below it."""
+    files = (file for file in target.rglob("*") if file.is_file() and not places & {*file.parents})
+    return any(file.relative_to(target).parts[0][0] != "." for file in files)
 
 
 def _found(sources: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Record, Path]]:
@@ -157,7 +174,7 @@ def _text(conflicts: Sequence[Conflict], lines: int = 6) -> str:
 
 
 def _copy(folder: Path, target: Path, files: Files) -> None:
-    """Copy the files of a run, the record last: without it a folder is no run."""
+    """Copy the files of a run, to appear at once or, among other runs, with the record last."""
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     part.mkdir(parents=True)
     try:
@@ -165,18 +182,25 @@ def _copy(folder: Path, target: Path, files: Files) -> None:
             copy = part / file.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, copy)
-        target.mkdir(exist_ok=True)  # there may be other runs below it
-        for entry in sorted(part.iterdir(), key=lambda entry: entry.name == FILE_NAME):
+        if not target.exists():
+            part.rename(target)
+            return
+        for entry in sorted(part.iterdir(), key=_record_last):
             os.replace(entry, target / entry.name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def _files_of(folder: Path, files: Files) -> list[Path]:
-    """Files of a run, without those of other runs below it."""
+    """Files of a run, without those of other runs below it; the record last."""
     if files != "all":
         patterns = _WITH_RECORD if files == "records" else _WITH_PREDICTIONS
         return [file for pattern in patterns for file in sorted(folder.glob(pattern))]
     others = {file.parent for file in folder.rglob(FILE_NAME)} - {folder}
-    every = sorted(file for file in folder.rglob("*") if file.is_file())
+    every = sorted((file for file in folder.rglob("*") if file.is_file()), key=_record_last)
     return [file for file in every if not others & set(file.parents)]
+
+
+def _record_last(file: Path) -> tuple[bool, Path]:
+    """Order of files in which a copy that ends early has no record, and so is no run."""
+    return file.name == FILE_NAME, file

@@ -21,13 +21,13 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 
 from sus2bench.atoms.files import sha256_of
-from sus2bench.benchmark.accuracy import errors_of, evaluate, load_predictions
+from sus2bench.benchmark.accuracy import PredictionsError, errors_of, evaluate, load_predictions
 from sus2bench.benchmark.measure import splits, without_copies
 from sus2bench.benchmark.records import Record, RecordError, load_record, unit_of
 from sus2bench.benchmark.sources import species_list
 from sus2bench.data.catalogue import locate
 from sus2bench.data.datamodule import FrameDataModule
-from sus2bench.models.loading import PotentialFileError, load_potential
+from sus2bench.models.loading import load_potential
 from sus2bench.models.potential import Potential
 from sus2bench.records.settings import restored
 
@@ -42,6 +42,10 @@ _GPA = 0.1
 
 class _UncheckableError(Exception):
     """Why something cannot be checked here."""
+
+
+class _PartlyCheckedError(_UncheckableError):
+    """Why a part of something cannot be checked, when all the rest of it has been."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def verify(path: str | os.PathLike[str], *, quick: bool = False) -> list[Finding
     Returns:
         A finding for each check: the record itself (schema, hash of its settings), its errors from
         stored predictions, data files and split by their hashes, and its errors from the checkpoint
-        and the data.
+        and the data. What of a check cannot be done has a finding of its own.
     """
     path = Path(path)
     try:
@@ -81,14 +85,25 @@ def verify(path: str | os.PathLike[str], *, quick: bool = False) -> list[Finding
         reason = f"the {record['kind']} run ({record['status']}) has no errors"
         return [*found, Finding(str(path), "metrics", "cannot be checked", reason)]
     for name, check in checks.items():
-        try:
-            differences = list(check(record, path.parent))
-        except _UncheckableError as reason:
-            found.append(Finding(str(path), name, "cannot be checked", str(reason)))
-            continue
-        what = "; ".join(differences) or _HOLDS[name]
-        found.append(Finding(str(path), name, "differs" if differences else "holds", what))
+        found += _findings(str(path), name, check(record, path.parent))
     return found
+
+
+def _findings(record: str, check: str, differences: Iterator[str]) -> list[Finding]:
+    """What a check has found, and what of it could not be done."""
+    found: list[str] = []
+    unchecked: list[Finding] = []
+    checked = True
+    try:
+        for difference in differences:
+            found.append(difference)  # kept, should the check end early
+    except _UncheckableError as reason:
+        unchecked = [Finding(record, check, "cannot be checked", str(reason))]
+        checked = isinstance(reason, _PartlyCheckedError)
+    if found:
+        return [Finding(record, check, "differs", "; ".join(found)), *unchecked]
+    holds = [Finding(record, check, "holds", _HOLDS[check])] if checked else []
+    return [*holds, *unchecked]
 
 
 _HOLDS = {
@@ -101,20 +116,26 @@ _HOLDS = {
 
 def _predictions(record: Record, folder: Path) -> Iterator[str]:
     copies = record["data"]["census"].get("copies_of_training_frames", {})
-    checked = False
+    missing = []
     for split, stated in record["metrics"].items():
         whole = split.removesuffix("_without_copies")
         file = folder / f"predictions_{whole}.npz"
         if not file.is_file():
+            missing.append(split)
             continue
-        checked = True
         left_out = set(copies.get(whole, ())) if whole != split else set()
-        metrics, baseline = errors_of(load_predictions(file), left_out)
+        try:
+            metrics, baseline = errors_of(load_predictions(file), left_out)
+        except PredictionsError as error:
+            yield f"{split}: {error}"
+            continue
         yield from _differences(split, stated, metrics, FROM_PREDICTIONS)
         floor = record.get("baseline", {}).get(split, {})
         yield from _differences(f"baseline of {split}", floor, baseline, FROM_PREDICTIONS)
-    if not checked:
+    if len(missing) == len(record["metrics"]):
         raise _UncheckableError(f"no predictions_*.npz in {folder}")
+    if missing:
+        raise _PartlyCheckedError(f"{', '.join(missing)}: no predictions of it in {folder}")
 
 
 def _data(record: Record, folder: Path) -> Iterator[str]:
@@ -163,7 +184,7 @@ def _potential(record: Record, folder: Path) -> Potential:
         species = species_list(_here(config.get("species")))
     try:
         return load_potential(file, species, dtype=dtype, backend=backend)
-    except (OSError, ImportError, PotentialFileError) as error:
+    except (OSError, ImportError, ValueError) as error:
         raise _UncheckableError(str(error)) from error
 
 

@@ -7,11 +7,20 @@ from typing import Any
 import pandas as pd
 
 from sus2bench.benchmark import tables
+from sus2bench.benchmark.costs import efficiency_of, speed_of, stability_of
 from sus2bench.benchmark.records import Record
 from sus2bench.report.runs import Run
 from sus2bench.report.summary import models_on
 
+CHECKS = {
+    "instability": "instability",
+    "hot MD (ps)": "hot_md_ps",
+    "minima of E(V)": "eos_minima",
+    "sane dimers": "sane_dimers",
+}
+"""Columns of what checks without labels found, and its names in `stability_of`."""
 _ESSENTIAL = {
+    *CHECKS,
     "trainable",
     "E RMSE (meV/atom)",
     "F RMSE (meV/Å)",
@@ -77,14 +86,25 @@ class Section:
 def table_of(runs: Sequence[Run]) -> pd.DataFrame:
     """The table of results, one row per run and split, with `run` (the slug, empty for the floor).
 
-    Columns as in `tables.results_table`, `model` the label of the run.
+    Columns as in `tables.results_table`, `model` the label of the run, and `CHECKS`.
     """
     by_slug = {run.slug: run for run in runs}
     table = tables.results_table(map(_under_its_slug, runs))
     known = table["model"].isin(by_slug.keys())
     table["run"] = table["model"].where(known, "")
     labels = [by_slug[slug].label if slug in by_slug else slug for slug in table["model"]]
-    return table.assign(model=labels)
+    return table.assign(model=labels).join(_beside_errors(runs), on="run")
+
+
+def _beside_errors(runs: Sequence[Run]) -> pd.DataFrame:
+    """Efficiency and `CHECKS`, by slug."""
+    rows: list[dict[str, float | None]] = []
+    for run in runs:
+        checks = stability_of(run.record)
+        rows.append({"efficiency": efficiency_of(speed_of(_under_its_slug(run)))})
+        rows[-1] |= {title: checks[name] for title, name in CHECKS.items()}
+    table = pd.DataFrame(rows, index=[run.slug for run in runs], dtype="float64")
+    return table.astype({"minima of E(V)": "Int64"})
 
 
 def _under_its_slug(run: Run) -> Record:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from ase import units
 
-from sus2bench.benchmark.accuracy import load_predictions
+from sus2bench.benchmark.accuracy import readable_predictions
 from sus2bench.figures.parity import common_limits, energies_per_atom, force_components
 from sus2bench.report.values import short
 
@@ -30,18 +30,20 @@ def parity_of(file: Path) -> list[dict[str, Any]]:
         For energies, forces and stresses with labels: `quantity`, `unit`, `values` (how many),
         `rmse` and `mae` in `error_unit`, `limits`, and either `reference` and `predicted`, or
         `cells` (places in a grid of `bins` x `bins`, the rows those of predictions) and `counts`.
+        Nothing, with a warning, where the file cannot be read.
     """
-    values = load_predictions(file)
+    values = readable_predictions(file)
+    if values is None:
+        return []
     above = "composition_energy" in values
     energy = "energy above composition fit" if above else "energy"
     panels = [
         _panel(energy, "eV/atom", energies_per_atom(values, above), milli=True),
         _panel("force", "eV/Å", force_components(values), milli=True),
     ]
-    if "stress_reference" in values:
-        reference, predicted = values["stress_reference"].ravel(), values["stress"].ravel()
-        pair = (reference / units.GPa, predicted / units.GPa)
-        panels.append(_panel("stress", "GPa", pair, milli=False))
+    reference, predicted = values["stress_reference"].ravel(), values["stress"].ravel()
+    pair = (reference / units.GPa, predicted / units.GPa)
+    panels.append(_panel("stress", "GPa", pair, milli=False))
     return [panel for panel in panels if panel is not None]
 
 

@@ -102,6 +102,7 @@ def _index(runs: Sequence[Run], sections: Sequence[leaderboard.Section]) -> dict
         "data": data,
         "shown": shown,
         "has_models": any(section.models is not None for section in sections),
+        "has_checks": any(c.title in leaderboard.CHECKS for s in sections for c in s.columns),
         "sorted_by": leaderboard.SORTED_BY,
         "choices": [
             ("data", "Data set", [name for name in data if name], None),
@@ -148,10 +149,11 @@ def _parity(runs: Sequence[Run], folder: Path) -> dict[str, Any]:
     listed = []
     for run in runs:
         if run.predictions:
-            panels = {split: parity_of(file) for split, file in run.predictions.items()}
+            read = {split: parity_of(file) for split, file in run.predictions.items()}
+            panels = {split: drawn for split, drawn in read.items() if drawn}
             _put(folder, f"parity/{run.slug}", panels)
             shown = {"run": run.slug, "label": run.label, "data": run.data}
-            listed.append(shown | {"splits": list(panels)})
+            listed += [shown | {"splits": list(panels)}] if panels else []
     _put(folder, "parity", {"runs": listed})
     return {"any": bool(listed)}
 

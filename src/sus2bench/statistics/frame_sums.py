@@ -64,15 +64,11 @@ class FrameSums:
             (B, 6) or (6,), in the order of `METRICS`.
         """
         counted = np.ones(len(self.count)) if weights is None else weights
-        with np.errstate(invalid="ignore", divide="ignore"):
-            number = counted @ self.count
-            rmse = np.sqrt(counted @ self.square / number)
-            mae = counted @ self.absolute / number
-        return np.stack([rmse, mae], axis=-1).reshape(*number.shape[:-1], len(METRICS))
+        return _errors(counted @ self.square, counted @ self.absolute, counted @ self.count)
 
     def errors_of_frames(self) -> Array:
         """The errors of each frame by itself (F, 6); NaN for a frame without labels."""
-        return self.errors(np.eye(len(self.count)))
+        return _errors(self.square, self.absolute, self.count)
 
 
 def frame_sums(predictions: Mapping[str, npt.NDArray[Any]]) -> FrameSums:
@@ -137,6 +133,13 @@ def blocks_of_frames(
         block.append(used + np.arange(end - start) * parts // (end - start))
         used += parts
     return np.concatenate(block)
+
+
+def _errors(square: Array, absolute: Array, count: Array) -> Array:
+    """Errors (..., 6) of sums (..., 3), in the order of `METRICS`."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pairs = np.stack([np.sqrt(square / count), absolute / count], axis=-1)
+    return pairs.reshape(*count.shape[:-1], len(METRICS))
 
 
 def _by_frame(values: npt.NDArray[Any], atoms: npt.NDArray[np.int64], per_atom: bool) -> Array:

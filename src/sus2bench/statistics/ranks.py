@@ -1,4 +1,4 @@
-"""Ranks with uncertainty, corrected p values, and which models nothing sets apart from the best."""
+"""Ranks with uncertainty, corrected p values, and which models are worse than the best."""
 
 import numpy as np
 import numpy.typing as npt
@@ -52,10 +52,10 @@ def holm(p_values: npt.ArrayLike) -> Array:
     return corrected
 
 
-def not_worse_than_best(
+def best_and_worse(
     errors: Array, values: Array, known: npt.NDArray[np.bool_], level: float = LEVEL
-) -> npt.NDArray[np.bool_]:
-    """Which of M models are not significantly worse than the best one.
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which of M models are not significantly worse than the best one, and which are.
 
     The best is the one of the least error. The others are compared with it on the same replicates,
     with Holm's correction over these comparisons.
@@ -66,15 +66,19 @@ def not_worse_than_best(
         known: (M,) whether anything is known of a model's uncertainty. Where nothing is known of
             that of the best there is no claim, and all are False.
         level: of significance.
+
+    Returns:
+        `best` (M,) and `worse` (M,). A model that was not compared is neither.
     """
-    found = np.zeros(len(errors), dtype=bool)
+    among_best, worse = np.zeros((2, len(errors)), dtype=bool)
     if not np.isfinite(errors).any():
-        return found
+        return among_best, worse
     best = int(np.nanargmin(errors))
     if not known[best]:
-        return found
+        return among_best, worse
     compared = [m for m in np.flatnonzero(known & np.isfinite(errors)) if m != best]
     p_values = holm(two_sided_p(values[:, compared] - values[:, [best]]))
-    found[best] = True
-    found[compared] = p_values > level
-    return found
+    among_best[best] = True
+    among_best[compared] = p_values > level
+    worse[compared] = p_values <= level
+    return among_best, worse

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sus2bench.benchmark.accuracy import Arrays, load_predictions
+from sus2bench.benchmark.accuracy import Arrays, readable_predictions
 from sus2bench.benchmark.records import Record
 from sus2bench.statistics.frame_sums import (
     METRICS,
@@ -113,7 +113,9 @@ def _sums_of_runs(
     files = [path.parent / f"predictions_{split}.npz" for path, _ in model.runs]
     if not all(file.is_file() for file in files):
         return None
-    read = [load_predictions(file) for file in files]
+    read = [found for file in files if (found := readable_predictions(file)) is not None]
+    if len(read) < len(files):
+        return None
     sums = [frame_sums(predictions) for predictions in read]
     for file, one, expected in zip(files, sums, errors, strict=True):
         if not _agree(one.errors(), expected):

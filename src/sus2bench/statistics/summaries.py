@@ -16,8 +16,8 @@ from sus2bench.statistics.costs import costs
 from sus2bench.statistics.frame_sums import METRICS, Array
 from sus2bench.statistics.ranks import (
     LEVEL,
+    best_and_worse,
     holm,
-    not_worse_than_best,
     rank_distribution,
     two_sided_p,
 )
@@ -51,7 +51,8 @@ def summary(
         seeds, `low` and `high` (NaN where nothing is known), `seeds`, `frames` and `blocks` that
         are drawn, `method` (`frames and seeds`, `frames` for a single run, `seeds` without
         predictions, `none`), `rank` (the median; 1 has the least error), `rank_low`, `rank_high`,
-        `best` (not significantly worse than the best), `floor` (error of the composition fit),
+        `best` (not significantly worse than the best), `worse` (significantly; a model that was not
+        compared is neither), `floor` (error of the composition fit),
         `percent_of_floor`, and what `costs` says of the model. Sorted by data set, metric, mean.
     """
     rows: list[dict[str, Any]] = []
@@ -74,7 +75,8 @@ def summary(
 
 _EMPTY = (
     *("data", "split", "model", "metric", "unit", "mean", "low", "high", "seeds", "frames"),
-    *("blocks", "method", "rank", "rank_low", "rank_high", "best", "floor", "percent_of_floor"),
+    *("blocks", "method", "rank", "rank_low", "rank_high", "best", "worse", "floor"),
+    "percent_of_floor",
 )
 
 
@@ -168,11 +170,12 @@ def _judge(models: Sequence[Sample], number: int) -> list[dict[str, Any]]:
     errors = np.array([one.mean[number] for one in models])
     values = np.stack([one.values[:, number] for one in models], axis=1) if models else errors
     known = np.array([one.method != NONE for one in models], dtype=bool)
-    best = not_worse_than_best(errors, values, known)
+    best, worse = best_and_worse(errors, values, known)
     finite = np.flatnonzero(np.isfinite(errors))
     ranks = rank_distribution(values[:, finite]) if len(finite) else values
+    unknown = dict.fromkeys(("rank", "rank_low", "rank_high"), np.nan)
     verdicts = [
-        {"rank": np.nan, "rank_low": np.nan, "rank_high": np.nan, "best": bool(one)} for one in best
+        unknown | {"best": bool(b), "worse": bool(w)} for b, w in zip(best, worse, strict=True)
     ]
     for column, m in enumerate(finite):
         verdicts[m]["rank"] = float(np.median(ranks[:, column]))

@@ -1,7 +1,8 @@
 """Tables of models with intervals: for a console, Markdown and LaTeX; bold only what is shown best.
 
 A number is bold if no model is significantly better on this data set and split, and if some model
-is significantly worse: where nothing tells the models apart, nothing is bold.
+is significantly worse: where nothing tells the models apart, or where nothing is known of the
+uncertainty of the others, nothing is bold.
 """
 
 from collections.abc import Callable, Iterable
@@ -78,10 +79,7 @@ def wide(long: pd.DataFrame, bold: Bold) -> pd.DataFrame:
     """
     rows = []
     for place, group in long.groupby(["data", "split"], sort=False):
-        marked = {
-            metric: bool(one["best"].any() and not one["best"].all())
-            for metric, one in group.groupby("metric")
-        }
+        marked = group.groupby("metric")["worse"].any()
         order = group[group["metric"] == RANKED_BY]["model"].tolist()
         names = [*order, *(name for name in group["model"].unique() if name not in order)]
         for name in names:
