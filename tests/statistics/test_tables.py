@@ -6,6 +6,7 @@ import io
 import pytest
 from rich.console import Console
 
+from sus2bench.benchmark.records import load_record, write_record
 from sus2bench.cli import main
 from sus2bench.statistics import summary, tables
 
@@ -129,3 +130,19 @@ def test_a_table_of_models_without_any_is_an_error(run, predictions, tmp_path, c
     run("a", predictions(0.1), split="train")
     assert main(["compare", str(tmp_path), "--statistics"]) == 2
     assert "no completed record has errors" in capsys.readouterr().err
+
+
+def test_figures_are_of_one_data_set_each_and_show_one_run_of_each_name(
+    single, run, predictions, tmp_path, capsys
+):
+    file, _ = run("good_again", predictions(0.1, seed=5), seed=1)
+    record = load_record(file) | {"name": "good"}
+    write_record(record, file, overwrite=True)
+    run("other", predictions(0.2), data="oxides")
+    out = tmp_path / "report"
+    assert main(["compare", str(tmp_path), "--out", str(out)]) == 0
+    assert "figures of alloys show the first run of each name, 3 of 4" in capsys.readouterr().out
+    assert {file.stem for file in out.glob("parity_*")} == {
+        "parity_test_alloys",
+        "parity_test_oxides",
+    }

@@ -1,6 +1,7 @@
 """`sus2bench compare`: records to a table on the screen, and to files and figures on request."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FORMATS = ("table", "markdown", "csv", "latex")
+MOST_RUNS = 24
+"""That figures show."""
 
 
 def compare(
@@ -102,46 +105,63 @@ def _write_tables(table: "DataFrame", folder: Path) -> list[Path]:
 
 
 def _write_figures(found: Sequence[tuple[Path, dict[str, Any]]], folder: Path) -> list[Path]:
-    """Every figure that the records have numbers for, one of each kind per split."""
+    """Every figure that the records have numbers for, one of each kind per data set and split."""
+    by_data: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+    for path, record in found:
+        if record["kind"] != "speed":
+            by_data.setdefault(str(record["data"]["name"]), []).append((path, record))
+    files: list[Path] = []
+    for data, runs in by_data.items():
+        files += _figures_of(runs, folder, f"_{data}" if len(by_data) > 1 else "")
+    return files
+
+
+def _figures_of(
+    runs: Sequence[tuple[Path, dict[str, Any]]], folder: Path, suffix: str
+) -> list[Path]:
+    """Those of one data set; where a name has several runs, as of several seeds, of its first."""
     from sus2bench.figures.errors_by_element import errors_by_element
     from sus2bench.figures.learning_curve import learning_curve
     from sus2bench.figures.pareto import pareto
     from sus2bench.figures.parity import parity
     from sus2bench.figures.style import save
 
-    records = [record for _, record in found]
-    files: list[Path] = []
+    firsts: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for path, record in runs:
+        firsts.setdefault(record["name"], (path, record))
+    shown = list(firsts.values())[:MOST_RUNS]
+    if len(shown) < len(runs):
+        what = "the first run of each name" if len(shown) == len(firsts) else f"{MOST_RUNS} runs"
+        print(f"figures{suffix.replace('_', ' of ', 1)} show {what}, {len(shown)} of {len(runs)}")
+    records = [record for _, record in shown]
+    curves = _files_beside(shown, "metrics.csv")
+    label = "validation force RMSE (meV/Å)"
+    kinds: dict[str, Callable[[], Any]] = {}
     for split in sorted({split for record in records for split in record["metrics"]}):
-        panels = _files_beside(found, f"predictions_{split}.npz")
-        kinds: dict[str, Callable[[], Any]] = {
-            "parity": lambda panels=panels: parity(panels),  # type: ignore[misc]
-            "cost": lambda split=split: pareto(records, split),  # type: ignore[misc]
-            "elements": lambda split=split: errors_by_element(records, split),  # type: ignore[misc]
+        panels = _files_beside(shown, f"predictions_{split}.npz")
+        kinds |= {
+            f"parity_{split}": partial(parity, panels),
+            f"cost_{split}": partial(pareto, records, split),
+            f"elements_{split}": partial(errors_by_element, records, split),
         }
-        for kind, draw in kinds.items():
-            try:
-                figure = draw()
-            except ValueError as error:
-                print(f"no figure '{kind}' for {split}: {error}")
-                continue
-            files += save(figure, folder, f"{kind}_{split}")
-    curves = _files_beside(found, "metrics.csv")
     if curves:
-        label = "validation force RMSE (meV/Å)"
-        figure = learning_curve(curves, "valid/forces_rmse_meV_A", label)
-        files += save(figure, folder, "learning_curve")
+        column = "valid/forces_rmse_meV_A"
+        kinds["learning_curve"] = partial(learning_curve, curves, column, label)
+    files: list[Path] = []
+    for kind, draw in kinds.items():
+        try:
+            figure = draw()
+        except ValueError as error:
+            print(f"no figure '{kind}{suffix}': {error}")
+            continue
+        files += save(figure, folder, f"{kind}{suffix}")
     return files
 
 
-def _files_beside(found: Sequence[tuple[Path, dict[str, Any]]], name: str) -> dict[str, Path]:
+def _files_beside(runs: Sequence[tuple[Path, dict[str, Any]]], name: str) -> dict[str, Path]:
     """Files of a name beside the records, by the name of the run."""
-    files: dict[str, Path] = {}
-    for path, record in found:
-        file = path.parent / name
-        if file.is_file():
-            run = record["name"]
-            files[run if run not in files else f"{run} ({path.parent.name})"] = file
-    return files
+    files = {record["name"]: path.parent / name for path, record in runs}
+    return {run: file for run, file in files.items() if file.is_file()}
 
 
 def _report(
