@@ -69,6 +69,14 @@ def test_leaderboard_has_the_rows_of_the_table_and_the_floor_below(runs, table):
     ]
 
 
+def test_runs_of_one_name_are_told_apart_by_their_seeds(tmp_path):
+    pairs = [
+        (tmp_path / str(seed) / "record.json", record("fast", 40.0) | {"seeds": {"run": seed}})
+        for seed in (0, 1)
+    ]
+    assert [run.label for run in runs_of(pairs)] == ["fast, seed 0", "fast, seed 1"]
+
+
 def test_leaderboard_shows_checks_without_labels_where_no_model_has_an_interval(tmp_path):
     checks = {"nve": {"instability": 0.25}, "hot": None, "eos": {"local_minima": 1}}
     made = [record("a", 9.0, time=5.0) | {"stability": checks}, record("b", 10.0)]

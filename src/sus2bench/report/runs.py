@@ -22,7 +22,8 @@ class Run:
     record: Record
     """With the speed of a joint `speed` run, where there is one."""
     label: str
-    """Name of the run; where a data set has it twice, with the folders in which they differ."""
+    """Name of the run; where a data set has it twice, with its seed, or the folders in which they
+    differ."""
     slug: str
     """Name of its files."""
 
@@ -62,13 +63,13 @@ def runs_of(found: Iterable[tuple[Path, Record]]) -> list[Run]:
     """
     pairs = sorted(found, key=lambda pair: (pair[1]["data"]["name"], pair[1]["name"], pair[0]))
     timed = dict(with_joint_speeds(pairs))
-    groups: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[tuple[Path, Record]]] = defaultdict(list)
     for path, record in pairs:
-        groups[record["data"]["name"], record["name"]].append(path)
+        groups[record["data"]["name"], record["name"]].append((path, record))
     labels = {
         path: label
-        for (_, name), paths in groups.items()
-        for path, label in zip(paths, _labels(name, paths), strict=True)
+        for (_, name), runs in groups.items()
+        for (path, _), label in zip(runs, _labels(name, runs), strict=True)
     }
     slugs = unique_slugs([f"{r['data']['name']}-{labels[path]}" for path, r in pairs])
     return [
@@ -77,10 +78,17 @@ def runs_of(found: Iterable[tuple[Path, Record]]) -> list[Run]:
     ]
 
 
-def _labels(name: str, paths: Sequence[Path]) -> list[str]:
-    """The name, and of several the folders in which their paths differ, counted from the end."""
-    if len(paths) == 1:
+def _labels(name: str, runs: Sequence[tuple[Path, Record]]) -> list[str]:
+    """The name, and of several their seeds.
+
+    Where these are no more different, the folders in which the paths differ, counted from the end.
+    """
+    if len(runs) == 1:
         return [name]
+    seeds = [record["seeds"].get("run") for _, record in runs]
+    if None not in seeds and len(set(seeds)) == len(seeds):
+        return [f"{name}, seed {seed}" for seed in seeds]
+    paths = [path for path, _ in runs]
     folders = [
         path.parts[-2::-1] if path.name == "record.json" else path.parts[::-1] for path in paths
     ]
