@@ -110,11 +110,9 @@ def initial_values(
 ) -> dict[str, Any]:
     """Sets initial values, unless they are those of a trained file; returns a report.
 
-    The report names pairs of elements that the training data never show, if the model has numbers
-    of pairs: no training changes those. A trained file gets no more than the units in which its
-    linear readout is trained. Where an exact solve is all the training there is, it is made for any
-    file. What is frozen stays as it is in a trained file, and as it is set here in any other
-    potential.
+    A trained file gets no more than the units in which its linear readout is trained. Where an
+    exact solve is all the training there is, it is made for any file. What is frozen stays as it is
+    in a trained file, and as it is set here in any other potential.
 
     Args:
         cfg: of the run.
@@ -128,39 +126,6 @@ def initial_values(
         ValueError: if atomic energies or several starts are asked for in a way that a file would
             ignore.
     """
-    report = _values(cfg, potential, added, datamodule, loss, regularization)
-    return report | _unseen_pairs(potential, datamodule.train)
-
-
-def _unseen_pairs(potential: Potential, train: FrameDataset) -> dict[str, Any]:
-    """Pairs (without order) that never meet within the cutoff, and how many pairs there are."""
-    model = potential.model
-    if not isinstance(model, HasSpeciesTensors):
-        return {}
-    if all(len(tensor.axes) < 2 for tensor in model.species_tensors().values()):
-        return {}
-    met = species_pairs(train)
-    elements = list(zip(model.symbols, model.species, strict=True))
-    pairs = list(combinations_with_replacement(elements, 2))
-    unseen = [f"{first}-{other}" for (first, a), (other, b) in pairs if (a, b) not in met]
-    if not unseen:
-        return {}
-    logger.warning(
-        "%d of %d pairs of elements never meet in the training data (%s%s): no data fit what the "
-        "model has for each pair, and predictions where they meet are guesses",
-        *(len(unseen), len(pairs), ", ".join(unseen[:10]), ", ..." if len(unseen) > 10 else ""),
-    )
-    return {"pairs": len(pairs), "unseen_pairs": unseen}
-
-
-def _values(
-    cfg: DictConfig,
-    potential: Potential,
-    added: Mapping[str, str],
-    datamodule: FrameDataModule,
-    loss: PotentialLoss,
-    regularization: Regularization,
-) -> dict[str, Any]:
     model, energies = potential.model, plain(cfg.potential.atomic_energies)
     untrained = isinstance(model, HasLinearReadout) and not bool(model.linear_coefficients.any())
     arguments = {
@@ -189,6 +154,31 @@ def _values(
             for symbol, energy in fitted.items()
         }
     return report
+
+
+def unseen_pairs(potential: Potential, train: FrameDataset) -> dict[str, Any]:
+    """A report of pairs of elements (without order) that never meet within the cutoff in training.
+
+    If the model has numbers of pairs, no training changes those. The report has the names of such
+    pairs and how many pairs there are; it is empty where all meet, or no number belongs to a pair.
+    """
+    model = potential.model
+    if not isinstance(model, HasSpeciesTensors):
+        return {}
+    if all(len(tensor.axes) < 2 for tensor in model.species_tensors().values()):
+        return {}
+    met = species_pairs(train)
+    elements = list(zip(model.symbols, model.species, strict=True))
+    pairs = list(combinations_with_replacement(elements, 2))
+    unseen = [f"{first}-{other}" for (first, a), (other, b) in pairs if (a, b) not in met]
+    if not unseen:
+        return {}
+    logger.warning(
+        "%d of %d pairs of elements never meet in the training data (%s%s): no data fit what the "
+        "model has for each pair, and predictions where they meet are guesses",
+        *(len(unseen), len(pairs), ", ".join(unseen[:10]), ", ..." if len(unseen) > 10 else ""),
+    )
+    return {"pairs": len(pairs), "unseen_pairs": unseen}
 
 
 def _best_of_several(

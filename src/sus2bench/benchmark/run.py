@@ -185,6 +185,7 @@ def _fit(
     if not _goes_on(cfg, folder):
         with measure.timed(record, "initialise_seconds", read_clock(cfg.budget.clock)):
             initial = beginning.initial_values(cfg, potential, added, datamodule, loss, extra)
+            initial |= beginning.unseen_pairs(potential, datamodule.train)
         record["model"]["initialisation"] = initial
         write_so_far(record, folder)
     if trains_by_steps(potential):
