@@ -86,6 +86,7 @@ class WandbLogger(Logger):
         with self._warned("begin"), _everything_in(folder):
             import wandb
 
+            wandb_parts.await_own_name(folder)
             self._lost = wandb_parts.remove_killed_part(folder) if goes_on else None
             self._after = self._lost
             self._run = wandb.init(

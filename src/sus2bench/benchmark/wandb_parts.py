@@ -11,7 +11,9 @@ import json
 import logging
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from sus2bench.atoms.files import write_atomically
@@ -32,6 +34,12 @@ def run_id(folder: Path, goes_on: bool) -> str:
     made = secrets.token_hex(6)
     write_atomically(file, lambda part: part.write_text(made, encoding="utf-8"))
     return made
+
+
+def await_own_name(folder: Path) -> None:
+    """Returns when a part that begins now has a folder of its own: W&B names them by the second."""
+    while any((folder / SUBFOLDER).glob(f"*-run-{datetime.now():%Y%m%d_%H%M%S}-*")):
+        time.sleep(0.05)
 
 
 def begin_part(folder: Path, name: str, after: int | None) -> None:

@@ -1,6 +1,7 @@
 """What a run keeps for W&B survives a kill at any time."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,16 @@ def test_a_write_that_is_cut_short_leaves_what_was_there(tmp_path, monkeypatch):
     note = json.loads((tmp_path / "wandb/part.json").read_text())
     assert note == {"name": "first", "after": 3}
     assert wandb_parts.run_id(tmp_path, goes_on=True) == made
+
+
+def test_a_part_does_not_begin_in_the_second_in_which_another_one_began(tmp_path):
+    def named(second):
+        return tmp_path / f"wandb/offline-run-{second:%Y%m%d_%H%M%S}-a"
+
+    begun = datetime.now()
+    # Also the next second is taken, if this one ends before it is looked at.
+    for part in (named(begun), named(begun + timedelta(seconds=1))):
+        part.mkdir(parents=True)
+    wandb_parts.await_own_name(tmp_path)
+    assert datetime.now() >= (begun + timedelta(seconds=2)).replace(microsecond=0)
+    wandb_parts.await_own_name(tmp_path / "new")
