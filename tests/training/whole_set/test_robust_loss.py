@@ -1,6 +1,7 @@
 """The minimum of Huber's loss in the presence of an outlier, which scipy finds on its own."""
 
 import numpy as np
+import pytest
 import torch
 from known_optimum import displaced, make_labelled, make_optimizer, make_truth
 from scipy.optimize import minimize
@@ -8,6 +9,7 @@ from scipy.optimize import minimize
 from sus2bench.atoms.frame import collate
 from sus2bench.training.loss import PotentialLoss
 from sus2bench.training.whole_set.batches import FrameBlocks
+from sus2bench.training.whole_set.gauss_newton import GaussNewton
 from sus2bench.training.whole_set.levenberg_marquardt import LevenbergMarquardt
 from sus2bench.training.whole_set.objective import Objective
 
@@ -74,11 +76,12 @@ def minimum(objective):
     return found.fun, here + slope @ found.x
 
 
-def test_levenberg_marquardt_finds_the_minimum_of_hubers_loss_that_scipy_finds():
+@pytest.mark.parametrize("kind", [LevenbergMarquardt, GaussNewton])
+def test_damped_steps_find_the_minimum_of_hubers_loss_that_scipy_finds(kind):
     objective = make_objective()
     smallest, left = minimum(objective)
     assert np.abs(left).max() > OUTLIER / 2
-    optimizer = make_optimizer(LevenbergMarquardt, objective)
+    optimizer = make_optimizer(kind, objective)
     for _ in range(10):
         optimizer.step()
     # Reweighted least squares converge linearly: what is left here falls by about a third a step.
