@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 COLUMNS = 6
 """Panels side by side; further ones come below."""
 _MANY = 2000  # above this many points a cloud hides itself, and a density is drawn
+_CELLS = 100  # of the density, along each axis
 
 
 def parity(panels: Mapping[str, Path]) -> Figure:
@@ -92,21 +93,13 @@ def _draw(
         return
     axes.axline((0.0, 0.0), slope=1.0, color="0.6", linewidth=0.8, zorder=0)
     if len(reference) > _MANY:
-        axes.hexbin(
-            reference,
-            predicted,
-            gridsize=(70, 40),  # regular hexagons on a square
-            extent=(*limits, *limits),
-            bins="log",
-            mincnt=1,
-            cmap="viridis",
-            linewidths=0.1,
-            rasterized=True,
-        )
+        # An image, as figures of many panels take gigabytes where each has to be rasterized.
+        cells = np.histogram2d(predicted, reference, bins=_CELLS, range=(limits, limits))[0]
+        cells = np.ma.masked_equal(cells, 0)
+        extent = (*limits, *limits)
+        axes.imshow(cells, "viridis", "log", extent=extent, origin="lower", zorder=1)
     else:
-        axes.plot(
-            reference, predicted, ".", color=COLOURS[0], markersize=3, alpha=0.6, rasterized=True
-        )
+        axes.plot(reference, predicted, ".", color=COLOURS[0], markersize=3, alpha=0.6)
     error = 1000 * (predicted - reference)
     text = (
         f"RMSE {np.sqrt(np.mean(error**2)):.3g} m{unit}\n"
