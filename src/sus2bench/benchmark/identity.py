@@ -8,28 +8,22 @@ MEASUREMENTS = {"test": ("test",), "stability": ("stability",), "speed": ("speed
 """What is measured after training, each with its keys in the configuration, the first of which
 switches it on."""
 
-# What does not change the numbers of a run: where things lie, and how it was begun. The cutoff of
-# the data follows from the model.
-_ASIDE = (
-    "paths",
-    "logger",
-    "resume",
-    "overwrite",
-    "data.cutoff",
-    "data.cache_dir",
-    "data.source.folder",
-    "data.source.shared_dir",
+MEASUREMENT_KEYS = tuple(key for keys in MEASUREMENTS.values() for key in keys)
+CIRCUMSTANCES = (
+    *("paths", "logger", "resume", "overwrite", "optimized_metric", "hydra", "callbacks.progress"),
+    *("data.cutoff", "data.cache_dir", "data.num_workers"),  # the cutoff follows from the model
+    *("data.source.folder", "data.source.shared_dir", "data.source.base_url"),
 )
+"""Settings that change no number of a run: where it is kept or found, how it is begun or shown."""
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what does not change the numbers of a run.
+    """A configuration without its `CIRCUMSTANCES`.
 
     Of a training run also without what is measured after it, which can be added later.
     """
     kept: dict[str, Any] = deepcopy(dict(config))
-    measured = [key for keys in MEASUREMENTS.values() for key in keys]
-    for dotted in (*_ASIDE, *(measured if _trains(config) else ())):
+    for dotted in (*CIRCUMSTANCES, *(MEASUREMENT_KEYS if _trains(config) else ())):
         *parents, last = dotted.split(".")
         node: Any = kept
         for name in parents:

@@ -15,6 +15,7 @@ from sus2bench.benchmark.costs import (
     time_of,
     training_seconds,
 )
+from sus2bench.benchmark.identity import identity
 from sus2bench.benchmark.records import Record
 from sus2bench.training.budget import seconds
 
@@ -75,11 +76,6 @@ COLUMNS: dict[str, str] = {
 """Columns of a run and their pandas types."""
 
 _DIGITS = 12
-CIRCUMSTANCES = (
-    *("paths", "resume", "overwrite", "logger", "optimized_metric"),
-    *("callbacks.progress", "data.source", "data.cache_dir", "data.num_workers"),
-)
-"""Settings that say where a run is kept, shown or found, and not what is computed."""
 
 
 def content_id(record: Record) -> str:
@@ -90,13 +86,10 @@ def content_id(record: Record) -> str:
 def run_id(record: Record) -> str:
     """A short hash of what was run: name, settings, data and split, but no place and no time.
 
-    Records that share it are of runs that repeat each other, on whichever machine.
+    Records that share it are of runs that repeat each other, on whichever machine, or of one run
+    before and after measurements were added to it.
     """
-    settings = {key: value for key, value in record["config"].items() if key not in CIRCUMSTANCES}
-    for path in CIRCUMSTANCES:
-        group, _, key = path.partition(".")
-        if key and isinstance(settings.get(group), Mapping):
-            settings[group] = {k: v for k, v in settings[group].items() if k != key}
+    settings = identity(record["config"])
     what = {"kind": record["kind"], "name": record["name"], "settings": settings}
     data = record["data"]
     return _hash(what | {"files": data["files"], "split_hash": data["split_hash"]})

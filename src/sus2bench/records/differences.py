@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from sus2bench.benchmark.costs import time_of, training_seconds
+from sus2bench.benchmark.identity import CIRCUMSTANCES
 from sus2bench.benchmark.records import Record, unit_of
-from sus2bench.records.columns import CIRCUMSTANCES
 from sus2bench.records.table import flat
 
 COLUMNS = ("split", "metric", "unit", "first", "second", "difference", "relative")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sus2bench.benchmark.identity import CIRCUMSTANCES
 from sus2bench.benchmark.records import Record, find_records, unit_of, with_joint_speeds
-from sus2bench.records.columns import CIRCUMSTANCES, COLUMNS, rows
+from sus2bench.records.columns import COLUMNS, rows
 
 if TYPE_CHECKING:
     import polars

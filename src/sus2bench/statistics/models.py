@@ -5,9 +5,9 @@ configuration, apart from
 
 - every key `seed` (`seed`, `data.seed`, `model.seed`); `data.split_seed` stays, as it makes other
   data,
-- names and folders: `name`, `data_name`, `paths`, `data.cache_dir`, `data.source.folder`, ...
-- what changes no prediction: `threads`, `test`, `speed`, `mode`, `stability`, `resume`,
-  `overwrite`, `optimized_metric`, `logger`, `hydra`, the progress bar, workers of the loader,
+- names: `name`, `data_name`,
+- what changes no prediction: `benchmark.identity.CIRCUMSTANCES`, what is measured after training,
+  `threads`, `data.frames_per_block`,
 - keys that are null, so that a key that is added later, switched off, separates nothing.
 
 A run that was repeated with the same seeds is no other sample: the newest record of it counts.
@@ -25,15 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sus2bench.benchmark.identity import CIRCUMSTANCES, MEASUREMENT_KEYS
 from sus2bench.benchmark.records import Record
 
 logger = logging.getLogger(__name__)
 
 _IGNORED = {
-    *("name", "data_name", "paths", "threads", "test", "speed", "mode", "stability", "resume"),
-    *("overwrite", "optimized_metric", "logger", "hydra", "callbacks.progress", "data.cache_dir"),
-    *("data.num_workers", "data.frames_per_block", "data.source.folder"),
-    *("data.source.shared_dir", "data.source.base_url"),
+    *(*CIRCUMSTANCES, *MEASUREMENT_KEYS),
+    *("name", "data_name", "threads", "data.frames_per_block"),
 }
 _SHOWN = 3
 """Settings that a label names at most."""
