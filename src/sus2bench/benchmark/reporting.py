@@ -45,7 +45,7 @@ def recorded(cfg: DictConfig, kind: str) -> Iterator[Record]:
     refuse_to_lose_a_run(folder, config)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder):
-        if kind == "train" and config.get("overwrite") and not _goes_on(folder, config):
+        if kind == "train" and config.get("overwrite") and not _is_continued(folder, config):
             _remove_old_run(folder)
         record = records.new_record(kind, str(cfg.name), config)
         record["seeds"] = seeds(config)
@@ -119,7 +119,7 @@ def _refuse_to_remove_the_start(folder: Path, config: Mapping[str, Any]) -> None
         )
 
 
-def _goes_on(folder: Path, config: Mapping[str, Any]) -> bool:
+def _is_continued(folder: Path, config: Mapping[str, Any]) -> bool:
     """Whether a run that did not end is gone on with, and not replaced by one of its own kind."""
     file = folder / records.FILE_NAME
     if not config.get("resume") or not file.is_file():
