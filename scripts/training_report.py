@@ -38,6 +38,7 @@ ERRORS = {
     "F RMSE": FORCES,
     "F MAE": "forces_mae_meV_A",
 }
+SPLITS = ("valid", "test", "test_without_copies")
 TEXT = ("data", "run", "clock")
 COUNTS = ("seeds", "parameters", "steps")
 
@@ -117,9 +118,9 @@ def _numbers(run: Run, thresholds: Sequence[tuple[float, float]]) -> dict[str, f
         "steps": timings["steps"],
         "seconds": timings["train_seconds"] + (timings.get("initialise_seconds") or 0.0),
     }
-    for split in ("valid", "test"):
-        metrics = record["metrics"].get(split, {})
-        found |= {f"{split} {title}": metrics.get(metric) for title, metric in ERRORS.items()}
+    for split in SPLITS:
+        metrics, name = record["metrics"].get(split, {}), split.replace("_", " ")
+        found |= {f"{name} {title}": metrics.get(metric) for title, metric in ERRORS.items()}
     for energy, forces in thresholds:
         time = first_time_below(run.curve, energy, forces)
         found[f"s to E<{energy:g}, F<{forces:g}"] = time

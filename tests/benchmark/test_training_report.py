@@ -37,7 +37,8 @@ def leave_run(folder, name, error, data="alloys", **changes):
 def test_seeds_are_one_row_of_medians_with_times_to_thresholds(monkeypatch, tmp_path):
     for seed, error in enumerate((1.0, 2.0, 4.0)):
         leave_run(tmp_path / "runs", f"lm_seed{seed}", error)
-    leave_run(tmp_path / "runs", "adamw", 9.0)
+    copies = {"test_without_copies": {"forces_mae_meV_A": 3.0}}
+    leave_run(tmp_path / "runs", "adamw", 9.0, metrics=copies)
     options = ("--reference", "published: 1.5, 52", "--threshold", "4.5,45", "2.1,21", "1.1,11")
     out = tmp_path / "report"
     assert run(monkeypatch, tmp_path / "runs", "--out", out, *options) == 0
@@ -54,8 +55,9 @@ def test_seeds_are_one_row_of_medians_with_times_to_thresholds(monkeypatch, tmp_
     assert float(lm["s to E<2.1, F<21"]) == 21
     assert lm["s to E<1.1, F<11"] == ""  # one seed of three got there
     assert adamw["s to E<4.5, F<45"] == ""
+    assert float(adamw["test without copies F MAE"]) == 3
     rows = (out / "table.md").read_text().splitlines()
-    assert rows[3].endswith("| 1,200 | 2 | 21.0 | 2.000 | 20.00 | 16.00 | 11.0 | 21.0 | – |")
+    assert rows[3].endswith("| 1,200 | 2 | 21.0 | 2.000 | 20.00 | 16.00 | – | 11.0 | 21.0 | – |")
 
 
 def test_data_sets_have_figures_of_their_own_and_failed_runs_are_named(
