@@ -5,7 +5,7 @@
     python scripts/training_report.py results/training/mlearn_* --out results/training/mlearn-report
 
 Times are processor time of one thread, for each of three seeds: diamond40 6 min (and one run of
-30), mlearn 4 to 16 min for each of six elements, unipero 5 and 42 min, alloy53 5 min for each of
+30), mlearn 8 to 18 min for each of six elements, unipero 5 and 42 min, alloy53 5 min for each of
 five forms. A run that is complete is kept; one that was cut goes on.
 """
 
