@@ -5,8 +5,8 @@
     python scripts/training_report.py results/training/mlearn_* --out results/training/mlearn-report
 
 Times are processor time of one thread, for each of three seeds: diamond40 6 min (and one run of
-30), mlearn 8 to 18 min for each of six elements, unipero 5 and 42 min, alloy53 5 min for each of
-five forms. A run that is complete is kept; one that was cut goes on.
+30), mlearn 8 to 18 min for each of six elements, unipero 5, 42 and 45 min, alloy53 5 min for each
+of five forms. A run that is complete is kept; one that was cut goes on.
 """
 
 import argparse
@@ -60,9 +60,10 @@ def runs(results: Path, seeds: Sequence[int] = SEEDS) -> dict[str, list[Run]]:
         "unipero": [
             run
             for seed in seeds
-            for run in _growing(
-                "unipero_sus2", results / "unipero", ("eighth", "full"), seed, 5, 0.125
-            )
+            for run in [
+                *_growing("unipero_sus2", results / "unipero", ("eighth", "full"), seed, 5, 0.125),
+                _longer("unipero_sus2", results / "unipero", "full", seed, 45),
+            ]
         ],
         "alloy53": [
             _run("alloy53_sus2", "alloy53", form, seed, *settings)
@@ -90,8 +91,17 @@ def _growing(
         return [_run(experiment, data, second, seed)]
     few = (f"data.train_fraction={fraction:g}", f"budget.max_time={minutes} min")
     part = _run(experiment, data, first, seed, *few)
-    start = f"potential.start={folder / part[2] / 'checkpoints' / 'last.ckpt'}"
-    return [part, _run(experiment, data, second, seed, start, GO_ON)]
+    return [part, _run(experiment, data, second, seed, *_from(folder / part[2]))]
+
+
+def _longer(experiment: str, folder: Path, first: str, seed: int, minutes: int) -> Run:
+    """A run that goes on from where the one called ``first`` of this seed has ended."""
+    start = _from(folder / f"{first}_seed{seed}")
+    return _run(experiment, folder.name, "longer", seed, *start, f"budget.max_time={minutes} min")
+
+
+def _from(run: Path) -> tuple[str, str]:
+    return f"potential.start={run / 'checkpoints' / 'last.ckpt'}", GO_ON
 
 
 def train(experiment: str, data: str, name: str, settings: list[str], results: Path) -> bool:
