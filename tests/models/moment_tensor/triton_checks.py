@@ -11,10 +11,11 @@ import pytest
 import torch
 from ase.build import molecule
 from backends import SPECIES, TOLERANCES, all_derivatives, assert_mixed_precision, crystal, equal
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sus2bench.atoms.frame import build_frame, collate, edge_vectors
 from sus2bench.models.moment_tensor import triton
-from sus2bench.models.moment_tensor.triton import operator
+from sus2bench.models.moment_tensor.triton import launch
 from sus2bench.models.moment_tensor.triton.library import library
 from sus2bench.models.mtp import MTP
 from sus2bench.models.potential import Potential
@@ -123,13 +124,54 @@ def test_frames_without_edges_have_energies_and_no_forces(count):
 def test_blocks_of_any_size_give_the_same(monkeypatch):
     frame, potential = crystal_frame(repeat=3).to(DEVICE), potential_of("l2k1", backend="triton")
     expected = potential(frame)
-    for blocks in (operator.Blocks(4, 16, 32), operator.Blocks(8, 64, 64)):
-        monkeypatch.setattr(operator, "INTERPRETED", blocks)
-        monkeypatch.setattr(operator, "ON_GPU", blocks._replace(contracted=32))
+    for blocks in (launch.Blocks(4, 16, 32), launch.Blocks(8, 64, 64)):
+        monkeypatch.setattr(launch, "INTERPRETED", blocks)
+        monkeypatch.setattr(launch, "ON_GPU", blocks._replace(contracted=32))
         actual = potential(frame)
         equal(actual.forces, expected.forces, 1e-14)
         equal(actual.virial, expected.virial, 1e-14)
         equal(actual.site_energies, expected.site_energies, 1e-14)
+
+
+@computing
+@pytest.mark.parametrize("name", ["l2k1", "MTP 4"])
+def test_gradients_are_summed_in_blocks_and_copies_of_any_number(monkeypatch, name):
+    batch = collate([crystal_frame(0), lone_atoms(1), crystal_frame(1, repeat=2)]).to(DEVICE)
+    potential = potential_of(name, backend="triton").train()
+
+    def gradients():
+        potential.zero_grad()
+        prediction = potential(batch, forces=True, stress=True)
+        (prediction.site_energies.sum() + prediction.forces.square().sum()).backward()
+        return [p.grad.clone() for p in potential.parameters() if p.grad is not None]
+
+    expected = gradients()
+    assert expected
+    for atoms, numbers in ((3, 1), (2**20, 2**8)):
+        monkeypatch.setattr(launch, "ATOMS_AT_ONCE", atoms)
+        monkeypatch.setattr(launch, "NUMBERS_OF_COPIES", numbers)
+        for value, reference in zip(gradients(), expected, strict=True):
+            equal(value, reference, 1e-13)
+
+
+@computing
+def test_training_makes_no_array_of_the_size_of_the_edges():
+    batch = crystal_frame(repeat=4).to(DEVICE)
+    potential = potential_of("l2k1", backend="triton").train()
+    edges, shapes = batch.edge_index.shape[1], set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor) and result.is_floating_point():
+                shapes.add(result.shape)
+            return result
+
+    with Watch():
+        prediction = potential(batch, forces=True, stress=True)
+        (prediction.energy.sum() + prediction.forces.square().sum()).backward()
+    assert (len(batch.pos), 3) in shapes
+    assert not any(edges in shape for shape in shapes)
 
 
 @computing
@@ -183,15 +225,17 @@ def test_on_a_cpu_it_computes_as_eager():
 def signature_of(kernel, model, number, *, from_positions):
     """Types of a kernel's arguments; None stands for all others."""
     types = dict.fromkeys(("first", "neighbour", "types"), "*i64")
-    types |= {"atoms": "i32", "species": "i32", "moments": "*fp64", "xi": "*fp64", "site": "*fp64"}
+    types |= dict.fromkeys(("atoms", "species", "size", "copies"), "i32")
+    types |= dict.fromkeys(("moments", "changes", "mixed", "sums", "xi", "site"), "*fp64")
     types |= {f"p{i}": f"*{number}" for i in range(len(model.radial.kernel_form().parameters))}
     if model.readout.species_weight is not None:
         types["weight"] = "*fp64"
     if from_positions:
         types |= dict.fromkeys(("positions", "cells", "forces", "virials"), "*fp64")
+        types |= dict.fromkeys(("of_forces", "of_virial"), "*fp64")
         types |= {"shifts": "*i32", "frame_of": "*i64"}
     else:
-        types |= {"vectors": f"*{number}", "gradient": f"*{number}"}
+        types |= dict.fromkeys(("vectors", "gradient", "along", "of_vectors"), f"*{number}")
     return {argument: types.get(argument, "constexpr") for argument in kernel.arg_names}
 
 
@@ -206,12 +250,14 @@ def test_kernels_compile_for_hopper_without_a_gpu(name, number, from_positions):
     from triton.compiler import ASTSource, compile
 
     model = MODELS[name]()
-    kernels, blocks = triton.prepare(model), operator.ON_GPU
+    kernels, blocks = triton.prepare(model), launch.ON_GPU
     edges = {"A": blocks.atoms, "J": blocks.neighbours}
     for kernel, constants, warps in (
         (kernels.basic_moments, edges, 4),
         (kernels.contract, {"A": blocks.contracted, "MAPPED": True}, 1),
         (kernels.edge_gradient, edges, 4),
+        (kernels.moments_and_changes, edges, 4),
+        (kernels.parameter_gradient, edges, 4),
     ):
         signature = signature_of(kernel, model, number, from_positions=from_positions)
         absent = {a: None for a, kind in signature.items() if kind == "constexpr"}

@@ -52,8 +52,15 @@ class Readout(Float64Module):
             scalar_rows: row of each scalar among the moments.
             types: (N,) type indices.
         """
-        by_row = moments.new_zeros(len(moments)).index_add(0, scalar_rows, self.xi)
-        total = by_row @ moments
-        if self.species_weight is None:
-            return total
-        return self.species_weight[types] * (1 + total)
+        return read_out(self.xi, self.species_weight, moments, scalar_rows, types)
+
+
+def read_out(
+    xi: Tensor, species_weight: Tensor | None, moments: Tensor, scalar_rows: Tensor, types: Tensor
+) -> Tensor:
+    """Site energies (N,) in eV of given coefficients (scalars,) and weights (C,); see `Readout`."""
+    by_row = moments.new_zeros(len(moments)).index_add(0, scalar_rows, xi)
+    total = by_row @ moments
+    if species_weight is None:
+        return total
+    return species_weight[types] * (1 + total)

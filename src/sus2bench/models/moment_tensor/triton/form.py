@@ -1,8 +1,12 @@
-"""The text of a Triton module: the template `kernels.py.txt`, filled in for one form of model.
+"""The text of a Triton module: two templates, filled in for one form of model.
 
-    basic_moments   edges -> basic moments M (N, basic), summed in registers
-    contract        M -> site energies, and dE/dM in the place of M, in float64
-    edge_gradient   edges and dE/dM -> dE/dr of each edge, or forces and virials of atoms
+    kernels.py.txt
+        basic_moments   edges -> basic moments M (N, basic), summed in registers
+        contract        M -> site energies, and dE/dM in the place of M, in float64
+        edge_gradient   edges and dE/dM -> dE/dr of each edge, or forces and virials of atoms
+    training.py.txt
+        moments_and_changes   edges and their changes -> M and its change
+        parameter_gradient    edges and derivatives by both -> those by the radial parameters
 
 Everything that depends on the form is straight-line code, so that moments and slopes of an atom
 stay in registers. A program of the first and last kernel goes through the edges of 16 atoms, 8
@@ -17,7 +21,7 @@ each atom, and 2 kB from memory.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from math import ceil
 from pathlib import Path
 from textwrap import indent
@@ -26,11 +30,17 @@ from sus2bench.models.moment_tensor.contraction_table import ContractionTable, P
 from sus2bench.models.moment_tensor.distinct_products import DistinctProducts, distinct_products
 from sus2bench.models.moment_tensor.moments import monomial_exponents
 from sus2bench.models.moment_tensor.radial import RadialForm
+from sus2bench.models.moment_tensor.triton.monomials import (
+    Exponents,
+    lower,
+    monomials,
+    name_of,
+    times,
+)
 from sus2bench.models.moment_tensor.triton.radial import radial_lines
+from sus2bench.models.moment_tensor.triton.training_form import training_parts
 
-Exponents = tuple[int, int, int]
-
-TEMPLATE = Path(__file__).with_name("kernels.py.txt")
+TEMPLATES = [Path(__file__).with_name(f"{name}.py.txt") for name in ("kernels", "training")]
 
 
 def module_source(table: ContractionTable, radial: RadialForm, cutoff: float) -> str:
@@ -44,51 +54,45 @@ def module_source(table: ContractionTable, radial: RadialForm, cutoff: float) ->
     products = distinct_products(table)
     count = range(len(table.basic))
     exponents = monomial_exponents(max(p + q + s for _, p, q, s in table.basic))[1:]
+    load = f"tl.load({{}} + {len(count)} * atom + {{}}, mask=here, other=0.0).to(dtype)"
     parts: dict[str, Iterable[str]] = {
         "begin_moments": (f"m{i} = zero" for i in count),
         "radial_values": radial_lines(radial, cutoff, slopes=False),
-        "monomials": list(_monomials(exponents)),
+        "monomials": monomials(exponents),
         "add_moments": (
-            f"m{i} += {_times(f'R{mu}', _name(e))}" for i, (mu, *e) in enumerate(table.basic)
+            f"m{i} += {times(f'R{mu}', name_of(e))}" for i, (mu, *e) in enumerate(table.basic)
         ),
         "sum_moments": (f"m{i} = tl.sum(m{i}, axis=1)" for i in count),
         "join_moments": _joined("m", len(count)),
+        "begin_changes": (f"h{i} = zero" for i in count),
+        "sum_changes": (f"h{i} = tl.sum(h{i}, axis=1)" for i in count),
+        "join_changes": _joined("h", len(count)),
         "load_moments": (f"m{i} = tl.load(row + {i})" for i in count),
         "products": _products(products, len(count)),
         "join_slopes": _joined("d", len(count)),
-        "load_slopes": (
-            f"d{i} = tl.load(moments + {len(count)} * atom + {i}, mask=here, other=0.0).to(dtype)"
-            for i in count
-        ),
+        "load_slopes": (f"d{i} = {load.format('moments', i)}" for i in count),
+        "load_mixed": (f"b{i} = {load.format('mixed', i)}" for i in count),
         "radial_slopes": radial_lines(radial, cutoff, slopes=True),
         "along": _along(table),
         "across": _across(table, exponents),
+        **training_parts(table, radial, cutoff, exponents),
     }
+    lines = {name: "\n".join(part) for name, part in parts.items()}
     constants = {
         "$BEYOND": repr(float(ceil(cutoff))),
         "$BASIC": str(len(count)),
         "$WIDTH": str(_power_of_two(len(count))),
         "$slope_names": ", ".join(f"d{i}" for i in count),
     }
-    text = TEMPLATE.read_text()
+    text = "".join(template.read_text() for template in TEMPLATES)
     for name, value in constants.items():
         text = text.replace(name, value)
     return re.sub(
         r"^( *)\$(\w+)$",
-        lambda found: indent("\n".join(parts[found[2]]), found[1]),
+        lambda found: indent(lines[found[2]], found[1]),
         text,
         flags=re.M,
     )
-
-
-def _name(exponents: Sequence[int]) -> str:
-    """Of the monomial u_x^p u_y^q u_z^s: `uxxz` for (2, 0, 1), nothing for the constant."""
-    letters = "".join(axis * e for axis, e in zip("xyz", exponents, strict=True))
-    return letters and "u" + letters
-
-
-def _times(*factors: str | int) -> str:
-    return " * ".join(str(factor) for factor in factors if factor not in ("", 1)) or "1"
 
 
 def _power_of_two(count: int) -> int:
@@ -109,18 +113,11 @@ def _joined(letter: str, count: int) -> Iterator[str]:
     yield f"joined = tl.reshape({names[0]}, [A, {width}])"
 
 
-def _monomials(exponents: Iterable[Exponents]) -> Iterator[str]:
-    for e in exponents:
-        if sum(e) > 1:
-            last = _name(e)[-1]
-            yield f"{_name(e)} = {_name(e)[:-1]} * u{last}"
-
-
 def _along(table: ContractionTable) -> Iterator[str]:
     """Slopes by r of the radial functions, times what multiplies them."""
     terms: dict[int, list[str]] = defaultdict(list)
     for i, (mu, *e) in enumerate(table.basic):
-        terms[mu].append(_times(f"d{i}", _name(e)))
+        terms[mu].append(times(f"d{i}", name_of(e)))
     yield "along = zero"
     for mu, of in terms.items():
         yield f"along += D{mu} * ({' + '.join(of)})"
@@ -133,10 +130,8 @@ def _across(table: ContractionTable, exponents: Iterable[Exponents]) -> Iterator
         factors = [f"R{mu} * d{i}" for i, (mu, *of) in enumerate(table.basic) if tuple(of) == e]
         if factors:
             yield f"factor = {' + '.join(factors)}"
-            for axis, letter in enumerate("xyz"):
-                if e[axis]:
-                    less = [n - (i == axis) for i, n in enumerate(e)]
-                    yield f"q{letter} += {_times(e[axis], 'factor', _name(less))}"
+            for axis, n, less in lower(e):
+                yield f"q{axis} += {times(n, 'factor', name_of(less))}"
 
 
 def _products(products: DistinctProducts, count: int) -> Iterator[str]:
@@ -152,7 +147,7 @@ def _products(products: DistinctProducts, count: int) -> Iterator[str]:
     add = _Sums()
     for a, b, factor, o in products.times:
         if o in inner:
-            yield add.to(f"m{o}", _times(factor, f"m{a}", f"m{b}"))
+            yield add.to(f"m{o}", times(factor, f"m{a}", f"m{b}"))
     yield "total = 0 * m0"
     for moment in sorted(inner & set(scalars)):
         yield add.to(f"d{moment}", " + ".join(scalars[moment]))
@@ -163,14 +158,14 @@ def _products(products: DistinctProducts, count: int) -> Iterator[str]:
             last[product.first].append(product)
     for a, group in last.items():
         for number, (_, b, factor, o) in enumerate(group):
-            yield f"x = {_times(factor, '(' + ' + '.join(scalars[o]) + ')')}"
+            yield f"x = {times(factor, '(' + ' + '.join(scalars[o]) + ')')}"
             yield f"slope {'+=' if number else '='} x * m{b}"
             yield add.to(f"d{b}", f"x * m{a}")
         yield f"total += slope * m{a}"
         yield add.to(f"d{a}", "slope")
     for a, b, factor, o in reversed(products.times):
         if o in inner:
-            yield f"slope = {_times(factor, f'd{o}')}"
+            yield f"slope = {times(factor, f'd{o}')}"
             yield add.to(f"d{a}", f"slope * m{b}")
             yield add.to(f"d{b}", f"slope * m{a}")
     for i in range(count):
