@@ -2,11 +2,13 @@
 
 import logging
 import shutil
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import pytest
 import torch
 
+from sus2bench.data import datamodule
 from sus2bench.data.datamodule import FrameDataModule
 
 
@@ -132,3 +134,42 @@ def test_lightning_takes_the_batches_of_each_epoch(data_file, tmp_path, workers)
     assert recorder.validated == list(range(len(module.valid))) * 3
     trainer.test(recorder, datamodule=module, verbose=False)
     assert recorder.tested == list(range(len(module.tests["test"])))
+
+
+def on_an_accelerator(module):
+    """A trainer that computes where there are no numbers, so that none can be waited for."""
+    strategy = SimpleNamespace(root_device=torch.device("meta"))
+    module.trainer = SimpleNamespace(strategy=strategy, global_rank=0, world_size=1)
+    return module
+
+
+def test_frames_are_kept_where_the_trainer_computes(data_file, tmp_path, monkeypatch):
+    here = make(data_file, tmp_path, batch_size=4)
+    here.setup()
+    there = on_an_accelerator(make(data_file, tmp_path, batch_size=4))
+    there.setup()
+    monkeypatch.setattr(datamodule, "free_memory", lambda device: 4 * there.train.nbytes)
+    batches = zip(here.train_dataloader(), there.train_dataloader(), strict=True)
+    for reference, batch in batches:
+        for key, value in reference:
+            assert batch[key].device.type == "meta"
+            assert batch[key].shape == value.shape
+            assert batch[key].dtype == value.dtype
+        assert len(batch.to_data_list()) == reference.num_graphs
+    valid = next(iter(there.val_dataloader()))
+    assert valid.pos.device.type == "meta"
+    stores = {loader.collate_fn.__self__.store["pos"].data_ptr() for loader in
+              (there.train_dataloader(), there.val_dataloader())}  # fmt: skip
+    assert len(there._moved) == len(stores) == 1
+
+
+def test_frames_stay_in_main_memory_where_there_is_no_room_or_workers_make_batches(
+    data_file, tmp_path, monkeypatch
+):
+    full = on_an_accelerator(make(data_file, tmp_path))
+    workers = on_an_accelerator(make(data_file, tmp_path, num_workers=1))
+    for module, room in ((full, 4), (workers, 2**10)):
+        module.setup()
+        free = room * module.train.nbytes - 4
+        monkeypatch.setattr(datamodule, "free_memory", lambda device, free=free: free)
+        assert next(iter(module.train_dataloader())).pos.device.type == "cpu"

@@ -78,6 +78,16 @@ def test_the_loader_gives_the_batches_that_single_frames_make(dataset, workers):
             assert all(same(frame[key], value) for key, value in subset[index])
 
 
+def test_there_is_no_frame_beyond_the_last(dataset):
+    assert dataset[-1].frame_index == len(dataset) - 1
+    assert dataset.batch([-1, 0]).frame_index.tolist() == [len(dataset) - 1, 0]
+    for index in (len(dataset), -len(dataset) - 1):
+        with pytest.raises(IndexError, match=f"no frame {index}"):
+            dataset[index]
+        with pytest.raises(IndexError, match=f"no frame {index}"):
+            dataset.batch([0, index])
+
+
 def test_the_second_time_nothing_is_read(data_file, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         first = load_dataset(data_file, 5.0, cache_dir=tmp_path / "cache")

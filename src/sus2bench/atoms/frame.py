@@ -170,44 +170,66 @@ def collate(frames: Sequence[Data]) -> Batch:
     """
     if len(frames) == 0:
         raise ValueError("a batch needs at least one frame")
-    fields = {key: [frame[key] for frame in frames] for key, _ in frames[0]}
-    return join(fields, type(frames[0]))
+    fields, lengths = {}, {}
+    for key, _ in frames[0]:
+        values, dimension = [frame[key] for frame in frames], _dimension(key)
+        fields[key] = torch.cat(values, dim=dimension)
+        lengths[key] = torch.tensor([value.shape[dimension] for value in values])
+    return join(fields, lengths, type(frames[0]))
 
 
-def join(fields: Mapping[str, Sequence[Tensor]], kind: type[Data]) -> Batch:
-    """Joins frames into one batch, see `collate`.
+def join(fields: Mapping[str, Tensor], lengths: Mapping[str, Tensor], kind: type[Data]) -> Batch:
+    """Makes a batch of the fields of all frames, one after the other; see `collate`.
 
     Args:
-        fields: of each field the tensors of all frames, in their order; ``edge_index`` and
-            ``shift`` may be of smaller integers than in a frame.
+        fields: joined; ``edge_index`` counts the atoms of each frame from 0, and may be, like
+            ``shift``, of smaller integers than in a frame. On one device.
+        lengths: of each field how many of its rows each frame has, (B,) int64, on the CPU.
         kind: class of the frames.
     """
     batch = Batch(_base_cls=kind)
-    device = fields["pos"][0].device
-    sizes = torch.tensor([len(positions) for positions in fields["pos"]])
+    device = fields["pos"].device
+    sizes, edges = lengths["pos"], lengths["edge_index"]
     pointer = _offsets(sizes)
-    no_increment = torch.zeros(len(sizes), dtype=torch.int64)
+    ends: dict[int, Tensor] = {}
     slices: dict[str, Tensor] = {}
-    increments: dict[str, Tensor] = {}
-    # Fields of the same sizes share the positions of their ends.
-    offsets: dict[tuple[int, ...], Tensor] = {}
-    for key, values in fields.items():
-        dimension = 1 if key == "edge_index" else 0
-        lengths = tuple(value.shape[dimension] for value in values)
-        if lengths not in offsets:
-            offsets[lengths] = _offsets(torch.tensor(lengths))
-        slices[key], increments[key] = offsets[lengths], no_increment
-        batch[key] = torch.cat(list(values), dim=dimension)
-    edges = slices["edge_index"].diff()
-    starts = torch.repeat_interleave(pointer[:-1], edges).to(device)
-    batch.edge_index, batch.shift = batch.edge_index.long() + starts, batch.shift.int()
-    increments["edge_index"] = pointer[:-1]
-    batch.batch = torch.repeat_interleave(torch.arange(len(sizes)), sizes).to(device)
+    for key, field in fields.items():
+        batch[key] = field
+        # Fields of the same lengths share the positions of their ends.
+        of = lengths[key]
+        slices[key] = ends.setdefault(id(of), pointer if of is sizes else _offsets(of))
+    first = _repeated(pointer[:-1], edges, device)
+    batch.edge_index, batch.shift = batch.edge_index.long() + first, batch.shift.int()
+    batch.batch = _repeated(torch.arange(len(sizes)), sizes, device)
     batch.ptr = pointer.to(device)
     batch._num_graphs = len(sizes)
     batch._slice_dict = slices
-    batch._inc_dict = increments
+    no_increment = torch.zeros(len(sizes), dtype=torch.int64)
+    batch._inc_dict = {**dict.fromkeys(fields, no_increment), "edge_index": pointer[:-1]}
     return batch
+
+
+def rows_of(starts: Tensor, lengths: Tensor, device: torch.device) -> Tensor:
+    """The numbers from each start on, as many as its length: (sum of lengths,) on a device.
+
+    Args:
+        starts: (B,) int64, on the CPU.
+        lengths: (B,) int64, on the CPU.
+        device: which is not waited for.
+    """
+    before = _offsets(lengths)
+    shift = _repeated(starts - before[:-1], lengths, device)
+    return shift + torch.arange(int(before[-1]), device=device)
+
+
+def _repeated(values: Tensor, times: Tensor, device: torch.device) -> Tensor:
+    """Each value so many times, on a device; both are on the CPU."""
+    count = int(times.sum())
+    return torch.repeat_interleave(values.to(device), times.to(device), output_size=count)
+
+
+def _dimension(key: str) -> int:
+    return 1 if key == "edge_index" else 0
 
 
 def _offsets(sizes: Tensor) -> Tensor:

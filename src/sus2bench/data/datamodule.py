@@ -21,6 +21,9 @@ from sus2bench.data.splits import random_subset, split_by_fraction, split_hash
 
 log = logging.getLogger(__name__)
 
+_ROOM = 0.25
+"""The part of a GPU's free memory that frames may take."""
+
 
 class FrameDataModule(LightningDataModule):
     """Training, validation and test frames, from files or as fractions of one.
@@ -57,7 +60,8 @@ class FrameDataModule(LightningDataModule):
         seed: of the order of the training frames.
         cutoff: Å, of the graphs.
         cache_dir: for graphs and downloads; None: `default_cache_folder`.
-        num_workers: processes that prepare batches.
+        num_workers: processes that prepare batches; without them, training on a GPU has its frames
+            there if they take no more than a quarter of its free memory.
     """
 
     train: FrameDataset
@@ -123,6 +127,7 @@ class FrameDataModule(LightningDataModule):
         self.cache_dir = Path(cache_dir) if cache_dir else default_cache_folder()
         self._cutoff = float(cutoff)
         self._ready = False
+        self._moved: dict[tuple[int, torch.device], FrameDataset] = {}
         if {"train", "valid"} & set(self.test_files):
             raise ValueError("a test set cannot be called train or valid: those are taken")
 
@@ -203,7 +208,7 @@ class FrameDataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        return FrameLoader(self.train, sampler, self.num_workers, self.accumulate)
+        return FrameLoader(self._near(self.train), sampler, self.num_workers, self.accumulate)
 
     def val_dataloader(self) -> FrameLoader:
         """The validation frames in their order."""
@@ -235,7 +240,23 @@ class FrameDataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        return FrameLoader(dataset, sampler, self.num_workers)
+        return FrameLoader(self._near(dataset), sampler, self.num_workers)
+
+    def _near(self, dataset: FrameDataset) -> FrameDataset:
+        """The frames where the trainer computes, if there is room, so that batches are made there.
+
+        Parts of one file share their tensors there, too.
+        """
+        device = self.trainer.strategy.root_device if self.trainer else dataset.device
+        if device == dataset.device or self.num_workers:
+            return dataset
+        key = id(dataset.store), device
+        if key not in self._moved:
+            if dataset.nbytes > _ROOM * free_memory(device):
+                return dataset
+            self._moved[key] = dataset.to(device)
+        moved = self._moved[key]
+        return FrameDataset(moved.store, dataset.name, dataset.cutoff, dataset.indices)
 
     def _ranks(self) -> tuple[int, int]:
         """Rank and number of processes, of the trainer or of the process group."""
@@ -244,3 +265,8 @@ class FrameDataModule(LightningDataModule):
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
         return 0, 1
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a GPU; 0 elsewhere, where nothing is kept."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

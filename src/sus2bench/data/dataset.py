@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +13,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch_geometric.data import Batch
 
-from sus2bench.atoms.frame import Frame, join
+from sus2bench.atoms.frame import Frame, join, rows_of
 from sus2bench.atoms.reading import LabelledAtoms
 from sus2bench.data.graphs import Structure, build_graphs
 
 PER_ATOM = ("pos", "atomic_numbers", "forces")
 PER_FRAME = ("cell", "pbc", "energy", "stress", "digest", "fingerprint", "shortest")
-FIELDS = (*PER_ATOM, *PER_FRAME, "edge_index", "shift", "atom_start", "edge_start")
+PER_EDGE = ("edge_index", "shift")
+STARTS = ("atom_start", "edge_start")
+FIELDS = (*PER_ATOM, *PER_FRAME, *PER_EDGE, *STARTS)
 
 # Nearer than this, two atoms are one atom given twice.
 COINCIDENCE = 0.01
+
+_Take = Callable[[Tensor], Tensor]
 
 
 class FrameDataset(Dataset[Frame]):
@@ -40,8 +44,6 @@ class FrameDataset(Dataset[Frame]):
     ) -> None:
         self.store, self.name, self.cutoff = store, name, cutoff
         self.indices = torch.arange(len(store["energy"])) if indices is None else indices
-        self._atom_start = store["atom_start"].tolist()
-        self._edge_start = store["edge_start"].tolist()
         self._index = self.indices.tolist()
 
     def __len__(self) -> int:
@@ -51,35 +53,74 @@ class FrameDataset(Dataset[Frame]):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Frame:
-        fields = self._fields(index)
+        place = self._index[self._within(index)]
+        atoms, edges = (slice(*self.store[start][place : place + 2].tolist()) for start in STARTS)
+        frame = slice(place, place + 1)
+        fields = self._fields(lambda x: x[atoms], lambda x: x[edges], lambda x: x[frame])
         fields |= {"edge_index": fields["edge_index"].long(), "shift": fields["shift"].int()}
-        return Frame(**fields)
+        return Frame(**fields, frame_index=torch.tensor([self._within(index)]))
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The frames at these positions as `collate` joins them, without a `Frame` for each."""
-        cut = [self._fields(index) for index in indices]
-        return join({key: [fields[key] for fields in cut] for key in cut[0]}, Frame)
+        """The frames at these positions as `collate` joins them, without a `Frame` for each.
 
-    def _fields(self, index: int) -> dict[str, Tensor]:
-        """The fields of a frame, cut out; ``edge_index`` and ``shift`` in small integers."""
+        The batch is where the frames are, which is not waited for.
+        """
+        device = self.device
+        chosen = torch.tensor([self._within(index) for index in indices])
+        places = self.indices[chosen]
+        first_atom, first_edge = (self.store[start][places] for start in STARTS)
+        sizes = self.store["atom_start"][places + 1] - first_atom
+        edges = self.store["edge_start"][places + 1] - first_edge
+        atom, edge = rows_of(first_atom, sizes, device), rows_of(first_edge, edges, device)
+        frame = places.to(device)
+        fields = self._fields(
+            lambda x: x.index_select(0, atom),
+            lambda x: x.index_select(0, edge),
+            lambda x: x.index_select(0, frame),
+        )
+        fields["frame_index"] = chosen.to(device)
+        of = dict.fromkeys(PER_ATOM, sizes) | dict.fromkeys(PER_EDGE, edges)
+        one = torch.ones_like(places)
+        return join(fields, {key: of.get(key, one) for key in fields}, Frame)
+
+    def _within(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.name} has {len(self)} frames, there is no frame {index}")
-        store, place = self.store, self._index[index]
-        atoms = slice(self._atom_start[place], self._atom_start[place + 1])
-        edges = slice(self._edge_start[place], self._edge_start[place + 1])
-        frame = slice(place, place + 1)
+        return index % len(self)
+
+    def _fields(self, atoms: _Take, edges: _Take, frames: _Take) -> dict[str, Tensor]:
+        """The fields of frames from rows of the store; those of edges in small integers."""
+        store = self.store
         return {
-            "pos": store["pos"][atoms],
-            "atomic_numbers": store["atomic_numbers"][atoms],
-            "cell": store["cell"][frame],
-            "pbc": store["pbc"][frame],
-            "edge_index": store["edge_index"][:, edges],
-            "shift": store["shift"][edges],
-            "energy": store["energy"][frame],
-            "forces": store["forces"][atoms],
-            "stress": store["stress"][frame],
-            "frame_index": torch.tensor([index % len(self)]),
+            "pos": atoms(store["pos"]),
+            "atomic_numbers": atoms(store["atomic_numbers"]),
+            "cell": frames(store["cell"]),
+            "pbc": frames(store["pbc"]),
+            # One row after the other: from both at once is several times slower.
+            "edge_index": torch.stack([edges(row) for row in store["edge_index"]]),
+            "shift": edges(store["shift"]),
+            "energy": frames(store["energy"]),
+            "forces": atoms(store["forces"]),
+            "stress": frames(store["stress"]),
         }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the frames are."""
+        return self.store["pos"].device
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all frames of the store."""
+        return sum(tensor.nbytes for tensor in self.store.values())
+
+    def to(self, device: torch.device) -> FrameDataset:
+        """The same frames elsewhere, for `batch`; where they begin stays known here."""
+        store = {
+            key: tensor if key in STARTS else tensor.to(device)
+            for key, tensor in self.store.items()
+        }
+        return FrameDataset(store, self.name, self.cutoff, self.indices)
 
     def subset(self, indices: Sequence[int] | npt.NDArray[np.int64], name: str) -> FrameDataset:
         """The frames at these positions, in this order, on the same tensors."""
@@ -113,11 +154,7 @@ class FrameDataset(Dataset[Frame]):
     def _atoms(self) -> Tensor:
         """Positions in the flat tensors of all atoms, frame by frame."""
         sizes = torch.from_numpy(self.num_atoms)
-        starts = self.store["atom_start"][self.indices]
-        within = torch.arange(int(sizes.sum())) - torch.repeat_interleave(
-            sizes.cumsum(0) - sizes, sizes
-        )
-        return torch.repeat_interleave(starts, sizes) + within
+        return rows_of(self.store["atom_start"][self.indices], sizes, torch.device("cpu"))
 
     @property
     def num_atoms(self) -> npt.NDArray[np.int64]:
