@@ -126,17 +126,21 @@ class _Pairs(NamedTuple):
         return cls(frame.clone(), torch.cat(edges, dim=1), torch.cat(shifts))
 
     def follow(self, frame: Data, skin: float) -> Tensor | None:
-        """Positions (N,3) of the images that the atoms have moved to; None if the list is over."""
+        """Positions (N,3) of the images that the atoms have moved to; None if the list is over.
+
+        The device is waited for once.
+        """
         old = self.frame
-        for name in ("atomic_numbers", "batch", "cell", "pbc"):
-            if not torch.equal(frame[name], old[name]):
-                return None
-        positions: Tensor = frame.pos
-        moved = positions - old.pos
-        if bool(frame.pbc.all()):
-            inverse = torch.linalg.inv(frame.cell)
-            cells = torch.einsum("na,nab->nb", moved, inverse[frame.batch]).round()
-            jump = torch.einsum("na,nab->nb", cells, frame.cell[frame.batch])
-            positions, moved = positions - jump, moved - jump
-        farthest = moved.square().sum(1).max() if len(moved) else moved.new_zeros(())
-        return positions if bool(farthest <= (skin / 2) ** 2) else None
+        names = ("atomic_numbers", "batch", "cell", "pbc")
+        if any(frame[name].shape != old[name].shape for name in names):
+            return None
+        moved = frame.pos - old.pos
+        # Of a cell that is not periodic everywhere there may be no inverse, and none is needed.
+        inverse = torch.linalg.inv_ex(frame.cell).inverse
+        cells = torch.einsum("na,nab->nb", moved, inverse[frame.batch]).round()
+        jump = torch.einsum("na,nab->nb", cells, frame.cell[frame.batch])
+        jump = torch.where(frame.pbc.all(), jump, torch.zeros_like(jump))
+        near = (moved - jump).square().sum(1) <= (skin / 2) ** 2
+        same = [(frame[name] == old[name]).all() for name in names]
+        kept = bool(torch.stack([near.all(), *same]).all())
+        return frame.pos - jump if kept else None
