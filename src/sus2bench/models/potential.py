@@ -191,6 +191,8 @@ class Potential(nn.Module):
 
     def _types(self, frame: Data) -> Tensor:
         types = self.model.types(frame.atomic_numbers)
+        if types.is_cuda and torch.cuda.is_current_stream_capturing():
+            return types  # what is recorded cannot wait; these atoms have been looked at before
         if bool((types < 0).any()):
             from ase.data import chemical_symbols
 
