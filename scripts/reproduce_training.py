@@ -6,8 +6,7 @@
 
 Times are processor time of one thread, for each of three seeds: diamond40 6 min (and one run of
 30), mlearn 8 to 18 min for each of six elements, unipero 5, 42 and 45 min, alloy53 5 min for each
-of five forms, alloy53_parts 3 min for each of two forms and three parts of the frames. A run that
-is complete is kept; one that was cut goes on.
+of five forms. A run that is complete is kept; one that was cut goes on.
 """
 
 import argparse
@@ -40,8 +39,6 @@ ALLOYS: dict[str, tuple[str, ...]] = {
     "element_ordered_regularized": ("model.parametrization=element_ordered", *REGULARIZED),
     "pair_regularized": REGULARIZED,
 }
-# Parts of the training frames, for what more of them would bring.
-PARTS = (0.125, 0.25, 0.5)
 
 Run = tuple[str, str, str, list[str]]
 """Experiment, data, name and settings."""
@@ -72,13 +69,6 @@ def runs(results: Path, seeds: Sequence[int] = SEEDS) -> dict[str, list[Run]]:
             _run("alloy53_sus2", "alloy53", form, seed, *settings)
             for seed in seeds
             for form, settings in ALLOYS.items()
-        ],
-        "alloy53_parts": [
-            _run("alloy53_sus2", "alloy53", f"{form}_{part:g}", seed, *ALLOYS[form], *fewer)
-            for seed in seeds
-            for part in PARTS
-            for fewer in [(f"data.train_fraction={part:g}", "budget.max_time=3 min")]
-            for form in ("element_symmetric", "pair")
         ],
     }
 
