@@ -171,10 +171,14 @@ def collate(frames: Sequence[Data]) -> Batch:
     if len(frames) == 0:
         raise ValueError("a batch needs at least one frame")
     fields, lengths = {}, {}
+    known: dict[tuple[int, ...], Tensor] = {}
     for key, _ in frames[0]:
         values, dimension = [frame[key] for frame in frames], _dimension(key)
         fields[key] = torch.cat(values, dim=dimension)
-        lengths[key] = torch.tensor([value.shape[dimension] for value in values])
+        rows = tuple(value.shape[dimension] for value in values)
+        if rows not in known:
+            known[rows] = torch.tensor(rows)
+        lengths[key] = known[rows]
     return join(fields, lengths, type(frames[0]))
 
 
@@ -191,13 +195,15 @@ def join(fields: Mapping[str, Tensor], lengths: Mapping[str, Tensor], kind: type
     device = fields["pos"].device
     sizes, edges = lengths["pos"], lengths["edge_index"]
     pointer = _offsets(sizes)
-    ends: dict[int, Tensor] = {}
+    # Fields that share their lengths share the positions of their ends.
+    ends = {id(sizes): pointer}
     slices: dict[str, Tensor] = {}
     for key, field in fields.items():
         batch[key] = field
-        # Fields of the same lengths share the positions of their ends.
         of = lengths[key]
-        slices[key] = ends.setdefault(id(of), pointer if of is sizes else _offsets(of))
+        if id(of) not in ends:
+            ends[id(of)] = _offsets(of)
+        slices[key] = ends[id(of)]
     first = _repeated(pointer[:-1], edges, device)
     batch.edge_index, batch.shift = batch.edge_index.long() + first, batch.shift.int()
     batch.batch = _repeated(torch.arange(len(sizes)), sizes, device)
